@@ -1,0 +1,48 @@
+"""What a network is, what it costs, and which ones exist.
+
+Torch is imported by `search_spaces.build` alone, which is therefore imported by its own name.
+"""
+
+from search_spaces.architecture import INPUT, Architecture, Node, canonical_json, content_id
+from search_spaces.compensation import (
+    Ranges,
+    Solutions,
+    apply_approach_iv,
+    base_row,
+    solve_approach_iv,
+    window,
+)
+from search_spaces.cost import COSTS, Budget, Cost, count_cost
+from search_spaces.errors import BudgetError, NasError, NetworkError
+from search_spaces.lenet import LeNet
+from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
+from search_spaces.spread import choose_spread
+
+__all__ = [
+    "COSTS",
+    "INPUT",
+    "Activation",
+    "Architecture",
+    "Budget",
+    "BudgetError",
+    "Conv",
+    "Cost",
+    "Dropout",
+    "Flatten",
+    "LeNet",
+    "Linear",
+    "NasError",
+    "NetworkError",
+    "Node",
+    "Pool",
+    "Ranges",
+    "Solutions",
+    "apply_approach_iv",
+    "base_row",
+    "canonical_json",
+    "choose_spread",
+    "content_id",
+    "count_cost",
+    "solve_approach_iv",
+    "window",
+]

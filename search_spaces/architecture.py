@@ -1,0 +1,118 @@
+"""A network as data: a graph of named ops in execution order, whose shapes are known."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from search_spaces.errors import NetworkError
+from search_spaces.ops import Op, Shape, op_from_json, op_to_json
+
+INPUT = "input"  # the name under which nodes read the image
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def canonical_json(data: object) -> str:
+    """One text for equal data: sorted keys, no spaces. Ids are hashes of it."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def content_id(data: object) -> str:
+    """First 16 hex digits of the SHA-256 of the data's canonical JSON."""
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One op of a network and the nodes that it reads."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network: input shape (channels, height, width) and nodes in execution order; the last one answers.
+
+    Building one propagates every shape, so an impossible network cannot exist: NetworkError names the node.
+    """
+
+    input: Shape
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.input) != 3 or any(type(n) is not int or n < 1 for n in self.input):
+            raise NetworkError(f"input must be three positive integers (channels, height, width), but got {self.input}")
+        if self.input[1] != self.input[2]:
+            raise NetworkError(f"input must be square, but got {self.input[1]} x {self.input[2]}")
+        if not self.nodes:
+            raise NetworkError("a network needs at least one node, but got none")
+        unread = {node.name for node in self.nodes[:-1]} - {name for node in self.nodes for name in node.inputs}
+        if unread:
+            raise NetworkError(f"every node but the last must be read, but nothing reads {sorted(unread)[0]!r}")
+        _ = self.shapes
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Output shape of every node, and of the input."""
+        shapes: dict[str, Shape] = {INPUT: self.input}
+        for node in self.nodes:
+            if not isinstance(node.name, str) or not _NAME.fullmatch(node.name) or node.name in shapes:
+                raise NetworkError(f"node names must be letters, digits and _ and differ, but got {node.name!r}")
+            if len(node.inputs) != 1 or node.inputs[0] not in shapes:
+                raise NetworkError(f"node {node.name!r} must read one earlier node, but reads {list(node.inputs)}")
+            try:
+                shapes[node.name] = node.op.shape(shapes[node.inputs[0]])
+            except NetworkError as error:
+                raise NetworkError(f"node {node.name!r}: {error}") from error
+        return shapes
+
+    @property
+    def resolution(self) -> int:
+        """Side of the input in pixels."""
+        return self.input[1]
+
+    @property
+    def output(self) -> Shape:
+        """Shape of the last node."""
+        return self.shapes[self.nodes[-1].name]
+
+    @cached_property
+    def id(self) -> str:
+        """Content id: equal networks have equal ids."""
+        return content_id(self.to_json())
+
+    def source_shape(self, node: Node) -> Shape:
+        """Shape of what a node reads."""
+        return self.shapes[node.inputs[0]]
+
+    def with_ops(self, ops: Mapping[str, Op], *, resolution: int) -> "Architecture":
+        """The network with some nodes' ops replaced and another input side."""
+        nodes = tuple(replace(node, op=ops.get(node.name, node.op)) for node in self.nodes)
+        return Architecture(input=(self.input[0], resolution, resolution), nodes=nodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` takes back."""
+        nodes = [{"name": node.name, "inputs": list(node.inputs), **op_to_json(node.op)} for node in self.nodes]
+        return {"input": list(self.input), "nodes": nodes}
+
+    @staticmethod
+    def from_json(data: Any) -> "Architecture":
+        """The network that `to_json` wrote; raises NetworkError, naming the node, for anything else."""
+        try:
+            entries = [(dict(entry), entry["name"], tuple(entry["inputs"])) for entry in data["nodes"]]
+            shape = tuple(data["input"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise NetworkError("a network must have 'input' and 'nodes', each node a 'name', 'inputs' and 'op'") from error
+        nodes = []
+        for entry, name, inputs in entries:
+            values = {key: value for key, value in entry.items() if key not in ("name", "inputs")}
+            try:
+                nodes.append(Node(name=name, op=op_from_json(values), inputs=inputs))
+            except NetworkError as error:
+                raise NetworkError(f"node {name!r}: {error}") from error
+        return Architecture(input=shape, nodes=tuple(nodes))

@@ -1,0 +1,266 @@
+"""Borji's approach IV: a higher resolution at equal cost, by re-balancing the first two convs (section 3.4).
+
+conv1 gets a larger kernel C1', its own stride and padding and another number of filters K1'; conv2 gets
+another kernel C2', stride and padding, and keeps its filters K2 and its output side M2 (eq. 16 to 18), so the
+rest of the network stays as it is. Every cost of the whole network is then the maximum of a few functions
+that are affine in K1', so K1' follows in closed form from the other values; those are enumerated as arrays.
+
+Legend: T solutions, G geometries (all free values but K1').
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces import formulas
+from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.cost import COSTS, count_cost
+from search_spaces.errors import NetworkError
+from search_spaces.ops import Conv, Op, Pool
+
+Column = NDArray[np.int64]
+Windows = Mapping[str, tuple[int, int]]
+FREE = ("resolution", "kernel1", "stride1", "padding1", "kernel2", "stride2", "padding2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """Inclusive ranges of the free values; the defaults are the paper's (section 4)."""
+
+    kernel: tuple[int, int] = (3, 8)
+    stride: tuple[int, int] = (1, 5)
+    padding: tuple[int, int] = (1, 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solutions:
+    """Every network found, as columns [T]: the values of `FREE`, `channels1`, and the names of `COSTS`.
+
+    `enumerated` counts the networks looked at; where none fits, `nearest` is the row that misses least.
+    """
+
+    columns: Mapping[str, Column]
+    enumerated: int
+    nearest: Mapping[str, int] | None
+
+    def __len__(self) -> int:
+        return len(self.columns["channels1"])
+
+    def row(self, index: int) -> dict[str, int]:
+        """One solution as plain integers."""
+        return {name: int(column[index]) for name, column in self.columns.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FirstConvs:
+    """The first two convs of a network, what lies between, and what the rest costs (one number a cost)."""
+
+    conv1: Node
+    between: tuple[Op, ...]
+    conv2: Node
+    rest: Mapping[str, int]
+
+
+def solve_approach_iv(
+    base: Architecture, *, resolutions: Sequence[int], windows: Windows, ranges: Ranges
+) -> Solutions:
+    """All networks of approach IV at these resolutions whose whole cost lies in every window.
+
+    `windows` maps names of `COSTS` to inclusive bounds (low, high); equality is (c, c). The set is complete:
+    it holds exactly the networks that brute force over `ranges` and every K1' of 1 or more gives.
+    Raises NetworkError where the base does not begin with two plain convs.
+    """
+    convs = _first_convs(base)
+    geometry = _matching_geometries(base, convs, resolutions, ranges)
+    at_zero, at_one = (_cost_terms(base, convs, geometry, k) for k in (0, 1))
+    low, high = np.ones(_length(geometry), np.int64), np.full(_length(geometry), np.iinfo(np.int32).max)
+    for name, (least, most) in windows.items():
+        slopes = [one - zero for zero, one in zip(at_zero[name], at_one[name], strict=True)]
+        low = np.maximum(low, _least_channels(at_zero[name], slopes, least))
+        high = np.minimum(high, _most_channels(at_zero[name], slopes, most))
+    counts = np.maximum(high - low + 1, 0)
+    columns = _expand(geometry, low, counts)
+    terms = _cost_terms(base, convs, columns, columns["channels1"])
+    columns |= {name: _largest(terms[name], _length(columns)) for name in COSTS}
+    return Solutions(
+        columns=columns,
+        enumerated=_length(geometry) * int(np.max(high, initial=0)),
+        nearest=None if counts.any() else _nearest(base, convs, geometry, windows, (low, high)),
+    )
+
+
+def apply_approach_iv(base: Architecture, solution: Mapping[str, int]) -> Architecture:
+    """The base with the first two convs and the resolution of one row of `Solutions`."""
+    convs = _first_convs(base)
+    conv1, conv2 = (
+        replace(
+            _conv(node),
+            kernel=solution[f"kernel{i}"],
+            stride=solution[f"stride{i}"],
+            padding=solution[f"padding{i}"],
+        )
+        for i, node in ((1, convs.conv1), (2, convs.conv2))
+    )
+    ops = {
+        convs.conv1.name: replace(conv1, out_channels=solution["channels1"]),
+        convs.conv2.name: conv2,
+    }
+    return base.with_ops(ops, resolution=solution["resolution"])
+
+
+def window(bound: int, tolerance: float) -> tuple[int, int]:
+    """Inclusive window from (1 - tolerance) * bound up to the bound, exact in decimal."""
+    return -int((Fraction(str(tolerance)) - 1) * bound // 1), bound
+
+
+def _first_convs(base: Architecture) -> _FirstConvs:
+    places = [i for i, node in enumerate(base.nodes) if isinstance(node.op, Conv)][:2]
+    if len(places) < 2:
+        raise NetworkError(f"approach IV needs two convs, but the network has {len(places)}")
+    first, second = places
+    conv1, conv2 = base.nodes[first], base.nodes[second]
+    if first != 0 or conv1.inputs != (INPUT,):
+        raise NetworkError(f"approach IV needs a conv that reads the image, but {base.nodes[0].name!r} comes first")
+    for node in (conv1, conv2):
+        if _conv(node).groups != 1 or _conv(node).dilation != 1:
+            raise NetworkError(f"approach IV needs plain convs, but {node.name!r} has groups or dilation")
+    others = [node for i, node in enumerate(base.nodes) if i not in places]
+    later = base.nodes[second + 1 :]
+    return _FirstConvs(
+        conv1=conv1,
+        between=tuple(node.op for node in base.nodes[1:second]),
+        conv2=conv2,
+        rest={
+            "params": sum(node.op.params(base.source_shape(node)) for node in others),
+            "macs": sum(node.op.macs(base.source_shape(node)) for node in later),
+            "activation_elements": max((node.op.activation(base.source_shape(node)) for node in later), default=0),
+        },
+    )
+
+
+def _conv(node: Node) -> Conv:
+    assert isinstance(node.op, Conv)
+    return node.op
+
+
+def _matching_geometries(
+    base: Architecture, convs: _FirstConvs, resolutions: Sequence[int], ranges: Ranges
+) -> dict[str, Column]:
+    """Columns [G] of `FREE`, and of the sides `side1`, `source2`, for which conv2's output side is the base's."""
+    kernels, strides, paddings = (np.arange(low, high + 1) for low, high in (ranges.kernel, ranges.stride, ranges.padding))
+    larger = kernels[kernels > _conv(convs.conv1).kernel]  # C1' > C1, eq. 18
+    first = _grid(np.asarray(resolutions, np.int64), larger, strides, paddings)
+    second = _grid(kernels, strides, paddings)
+    side1 = formulas.output_side(first[0], kernel=first[1], stride=first[2], padding=first[3])
+    source2 = side1
+    for op in convs.between:
+        source2 = op.side(source2) if isinstance(op, Pool) else source2
+    side2 = formulas.output_side(source2[:, None], kernel=second[0], stride=second[1], padding=second[2])
+    exists = (side1 >= 1) & (source2 >= 1)
+    i, j = np.nonzero(exists[:, None] & (side2 == base.shapes[convs.conv2.name][1]))
+    columns = [*(column[i] for column in first), *(column[j] for column in second)]
+    return dict(zip(FREE, columns, strict=True)) | {"side1": side1[i], "source2": source2[i]}
+
+
+def _grid(*axes: Column) -> list[Column]:
+    """Columns of the Cartesian product."""
+    return [column.ravel() for column in np.meshgrid(*axes, indexing="ij")]
+
+
+def _cost_terms(
+    base: Architecture, convs: _FirstConvs, columns: Mapping[str, Column], channels: formulas.Integers
+) -> dict[str, list[Column]]:
+    """Per cost the functions of K1' = `channels` whose maximum it is, each a column; all are affine in K1'."""
+    conv1, conv2 = _conv(convs.conv1), _conv(convs.conv2)
+    image, kept = base.input[0], conv2.out_channels
+    side1, source2 = columns["side1"], columns["source2"]
+    side2 = base.shapes[convs.conv2.name][1]
+    params = formulas.conv_params(image, channels, kernel=columns["kernel1"], bias=conv1.bias)
+    params = params + formulas.conv_params(channels, kept, kernel=columns["kernel2"], bias=conv2.bias)
+    macs = formulas.conv_macs(image, channels, kernel=columns["kernel1"], out_side=side1)
+    macs = macs + formulas.conv_macs(channels, kept, kernel=columns["kernel2"], out_side=side2)
+    held = [formulas.map_elements(image, columns["resolution"]) + formulas.map_elements(channels, side1)]
+    side = side1
+    for op in convs.between:
+        after = op.side(side) if isinstance(op, Pool) else side
+        written = formulas.map_elements(channels, after) if isinstance(op, Pool) else 0
+        held.append(formulas.map_elements(channels, side) + written)
+        side = after
+    held.append(formulas.map_elements(channels, source2) + formulas.map_elements(kept, side2))
+    held.append(np.full_like(side1, convs.rest["activation_elements"]))
+    return {
+        "params": [params + convs.rest["params"]],
+        "macs": [macs + convs.rest["macs"]],
+        "activation_elements": held,
+    }
+
+
+def _most_channels(fixed: list[Column], slopes: list[Column], most: int) -> Column:
+    """Largest K1' with max_i(fixed_i + slope_i K1') <= most, columns [G]; below 1 where there is none."""
+    limits = [
+        np.where(slope > 0, (most - start) // np.maximum(slope, 1), np.where(start <= most, np.iinfo(np.int32).max, 0))
+        for start, slope in zip(fixed, slopes, strict=True)
+    ]
+    return np.asarray(np.min(limits, axis=0))
+
+
+def _least_channels(fixed: list[Column], slopes: list[Column], least: int) -> Column:
+    """Smallest K1' with max_i(fixed_i + slope_i K1') >= least, columns [G]."""
+    limits = [
+        np.where(slope > 0, -((start - least) // np.maximum(slope, 1)), np.where(start >= least, 1, np.iinfo(np.int32).max))
+        for start, slope in zip(fixed, slopes, strict=True)
+    ]
+    return np.asarray(np.min(limits, axis=0))
+
+
+def _expand(geometry: Mapping[str, Column], low: Column, counts: Column) -> dict[str, Column]:
+    """A row for every K1' from low to low + counts - 1 of every geometry."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return {name: column[rows] for name, column in geometry.items()} | {"channels1": low[rows] + within}
+
+
+def _nearest(
+    base: Architecture,
+    convs: _FirstConvs,
+    geometry: Mapping[str, Column],
+    windows: Windows,
+    edges: tuple[Column, Column],
+) -> dict[str, int] | None:
+    """The row that misses the windows by the smallest share, K1' taken at the edges of its own windows."""
+    if not _length(geometry):
+        return None
+    rows: dict[str, Column] = {name: np.tile(column, 2) for name, column in geometry.items()}
+    rows["channels1"] = np.clip(np.concatenate(edges), 1, 2**20)
+    terms = _cost_terms(base, convs, rows, rows["channels1"])
+    rows |= {name: _largest(terms[name], _length(rows)) for name in COSTS}
+    misses = [np.maximum(least - rows[name], rows[name] - most) / max(most, 1) for name, (least, most) in windows.items()]
+    best = int(np.argmin(np.max(misses, axis=0)))
+    return {name: int(column[best]) for name, column in rows.items()}
+
+
+def _largest(terms: list[Column], length: int) -> Column:
+    return np.max([np.broadcast_to(term, length) for term in terms], axis=0)
+
+
+def _length(columns: Mapping[str, Column]) -> int:
+    return len(columns["resolution"])
+
+
+def base_row(base: Architecture) -> dict[str, int]:
+    """The base's own values under the names of a solution's row."""
+    convs = _first_convs(base)
+    conv1, conv2 = _conv(convs.conv1), _conv(convs.conv2)
+    return {
+        "resolution": base.resolution,
+        "kernel1": conv1.kernel,
+        "stride1": conv1.stride,
+        "padding1": conv1.padding,
+        "kernel2": conv2.kernel,
+        "stride2": conv2.stride,
+        "padding2": conv2.padding,
+        "channels1": conv1.out_channels,
+    } | count_cost(base).to_json()
