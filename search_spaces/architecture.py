@@ -107,7 +107,9 @@ class Architecture:
             entries = [(dict(entry), entry["name"], tuple(entry["inputs"])) for entry in data["nodes"]]
             shape = tuple(data["input"])
         except (TypeError, KeyError, ValueError) as error:
-            raise NetworkError("a network must have 'input' and 'nodes', each node a 'name', 'inputs' and 'op'") from error
+            raise NetworkError(
+                "a network must have 'input' and 'nodes', each node a 'name', 'inputs' and 'op'"
+            ) from error
         nodes = []
         for entry, name, inputs in entries:
             values = {key: value for key, value in entry.items() if key not in ("name", "inputs")}

@@ -61,4 +61,3 @@ def _layer(op: Op, source: Shape) -> nn.Module:
             return nn.Dropout(op.share)
         case Flatten():
             return nn.Flatten()
-

@@ -64,9 +64,7 @@ class _FirstConvs:
     rest: Mapping[str, int]
 
 
-def solve_approach_iv(
-    base: Architecture, *, resolutions: Sequence[int], windows: Windows, ranges: Ranges
-) -> Solutions:
+def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows: Windows, ranges: Ranges) -> Solutions:
     """All networks of approach IV at these resolutions whose whole cost lies in every window.
 
     `windows` maps names of `COSTS` to inclusive bounds (low, high); equality is (c, c). The set is complete:
@@ -150,7 +148,9 @@ def _matching_geometries(
     base: Architecture, convs: _FirstConvs, resolutions: Sequence[int], ranges: Ranges
 ) -> dict[str, Column]:
     """Columns [G] of `FREE`, and of the sides `side1`, `source2`, for which conv2's output side is the base's."""
-    kernels, strides, paddings = (np.arange(low, high + 1) for low, high in (ranges.kernel, ranges.stride, ranges.padding))
+    kernels, strides, paddings = (
+        np.arange(low, high + 1) for low, high in (ranges.kernel, ranges.stride, ranges.padding)
+    )
     larger = kernels[kernels > _conv(convs.conv1).kernel]  # C1' > C1, eq. 18
     first = _grid(np.asarray(resolutions, np.int64), larger, strides, paddings)
     second = _grid(kernels, strides, paddings)
@@ -201,7 +201,11 @@ def _cost_terms(
 def _most_channels(fixed: list[Column], slopes: list[Column], most: int) -> Column:
     """Largest K1' with max_i(fixed_i + slope_i K1') <= most, columns [G]; below 1 where there is none."""
     limits = [
-        np.where(slope > 0, (most - start) // np.maximum(slope, 1), np.where(start <= most, np.iinfo(np.int32).max, 0))
+        np.where(
+            slope > 0,
+            (most - start) // np.maximum(slope, 1),
+            np.where(start <= most, np.iinfo(np.int32).max, 0),
+        )
         for start, slope in zip(fixed, slopes, strict=True)
     ]
     return np.asarray(np.min(limits, axis=0))
@@ -210,7 +214,11 @@ def _most_channels(fixed: list[Column], slopes: list[Column], most: int) -> Colu
 def _least_channels(fixed: list[Column], slopes: list[Column], least: int) -> Column:
     """Smallest K1' with max_i(fixed_i + slope_i K1') >= least, columns [G]."""
     limits = [
-        np.where(slope > 0, -((start - least) // np.maximum(slope, 1)), np.where(start >= least, 1, np.iinfo(np.int32).max))
+        np.where(
+            slope > 0,
+            -((start - least) // np.maximum(slope, 1)),
+            np.where(start >= least, 1, np.iinfo(np.int32).max),
+        )
         for start, slope in zip(fixed, slopes, strict=True)
     ]
     return np.asarray(np.min(limits, axis=0))
@@ -237,13 +245,15 @@ def _nearest(
     rows["channels1"] = np.clip(np.concatenate(edges), 1, 2**20)
     terms = _cost_terms(base, convs, rows, rows["channels1"])
     rows |= {name: _largest(terms[name], _length(rows)) for name in COSTS}
-    misses = [np.maximum(least - rows[name], rows[name] - most) / max(most, 1) for name, (least, most) in windows.items()]
+    misses = [
+        np.maximum(least - rows[name], rows[name] - most) / max(most, 1) for name, (least, most) in windows.items()
+    ]
     best = int(np.argmin(np.max(misses, axis=0)))
     return {name: int(column[best]) for name, column in rows.items()}
 
 
 def _largest(terms: list[Column], length: int) -> Column:
-    return np.max([np.broadcast_to(term, length) for term in terms], axis=0)
+    return np.asarray(np.max([np.broadcast_to(term, length) for term in terms], axis=0))
 
 
 def _length(columns: Mapping[str, Column]) -> int:

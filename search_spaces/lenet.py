@@ -30,5 +30,7 @@ class LeNet:
             "classifier": Linear(out_features=classes),
         }
         sources = [INPUT, *ops]
-        nodes = [Node(name=name, op=op, inputs=(source,)) for (name, op), source in zip(ops.items(), sources, strict=False)]
+        nodes = [
+            Node(name=name, op=op, inputs=(source,)) for (name, op), source in zip(ops.items(), sources, strict=False)
+        ]
         return Architecture(input=input_shape, nodes=tuple(nodes))

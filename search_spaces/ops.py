@@ -30,7 +30,7 @@ def _map_shape(op: "Op", shape: Shape) -> tuple[int, int]:
 
 def _window_side(op: "Conv | Pool", side: int) -> int:
     """Side of the output of a sliding window; raises NetworkError where the window does not fit."""
-    out = op.side(side)
+    out: int = op.side(side)
     if out < 1:
         raise NetworkError(
             f"{op.kind}: the kernel must fit into the padded input, but kernel {op.kernel} with padding "
@@ -241,4 +241,6 @@ def op_from_json(data: dict[str, object]) -> Op:
     try:
         return OPS[kind](**values)  # type: ignore[arg-type]
     except TypeError as error:
-        raise NetworkError(f"{kind}: fields must be {', '.join(known) or 'none'}, but got {', '.join(values)}") from error
+        raise NetworkError(
+            f"{kind}: fields must be {', '.join(known) or 'none'}, but got {', '.join(values)}"
+        ) from error

@@ -1,0 +1,162 @@
+"""The command line. Commands import what they run when they run, so that help and completion are quick."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from search_spaces import Architecture, NasError
+from trials import Recipe
+
+DEFAULT_STORAGE = "sqlite:///nas.db"
+
+app = typer.Typer(
+    name="nas",
+    help="How wide should each layer of a small network be, and at what resolution should it look?",
+    epilog="Example: nas search examples/quickstart.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file; docs/spec.md explains every key.")]
+Name = Annotated[str, typer.Argument(help="Name of a search.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Storage = Annotated[str, typer.Option(envvar="NAS_STORAGE", help="Database URL.")]
+
+
+@app.command(epilog="Example: nas plan examples/quickstart.yaml")
+def plan(spec: SpecPath, as_json: AsJson = False) -> None:
+    """Show what a search would train, without training."""
+    from nas.estimate import estimate_seconds
+    from nas.plan import make_plan
+    from nas.plan_table import duration, print_plan
+    from nas.spec import read_spec
+    from trials.step_times import StepTimes
+
+    made = make_plan(read_spec(spec))
+    if as_json:
+        seconds = estimate_seconds(made, StepTimes(), _measure_step)
+        typer.echo(json.dumps(made.to_json() | {"estimated_seconds": seconds}, indent=2))
+        return
+    console = Console()
+    print_plan(console, made)
+    seconds = estimate_seconds(made, StepTimes(), _measure_step)
+    workers = made.problem.spec.search.workers
+    console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
+
+
+@app.command(epilog="Example: nas search examples/quickstart.yaml")
+def search(
+    spec: SpecPath,
+    local: Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")] = False,
+) -> None:
+    """Search: train base and candidates, keep every trial, print the front. Goes on where it was stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    progress = Console(stderr=True)
+    try:
+        from nas.run import run_search
+        from nas.show import print_front
+        from nas.spec import read_spec
+
+        checked = read_spec(spec)
+        front = run_search(checked, local=local, progress=progress)
+    except KeyboardInterrupt:
+        progress.print(f"stopped; what is done is kept. Go on with: nas search {spec}", markup=False)
+        raise typer.Exit(130) from None
+    console = Console()
+    print_front(console, front)
+    where = "" if checked.storage == DEFAULT_STORAGE else f" --storage {checked.storage}"
+    console.print(f"next: nas export {front.name} -o winner.json{where}", markup=False, highlight=False)
+    console.print(f"      nas dashboard{where}", markup=False, highlight=False)
+
+
+@app.command(epilog="Example: nas front digits-14px")
+def front(name: Name, as_json: AsJson = False, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Show the front of a search, the base beside it, and the winner."""
+    from dashboards import read_front
+    from nas.show import print_front
+    from trials.store import Store
+
+    with Store(storage) as store:
+        found = read_front(store, name)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_front(Console(), found)
+
+
+@app.command(epilog="Example: nas export digits-14px -o winner.json")
+def export(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .json file; the weights go beside it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
+    from nas.export import export_winner, write_export
+    from trials.store import Store
+
+    with Store(storage) as store:
+        if output is None:
+            typer.echo(export_winner(store, name)[0].model_dump_json(indent=2))
+        else:
+            write_export(store, name, output, force=force)
+            typer.echo(f"wrote {output} and {output.with_suffix('.safetensors')}")
+            typer.echo(f"next: nas verify {output}")
+
+
+@app.command(epilog="Example: nas verify winner.json")
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
+    score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild an exported network, count its costs again, check its weights."""
+    from nas.verify import print_verified, verify_export
+
+    verified = verify_export(path, score=score)
+    if as_json:
+        typer.echo(json.dumps(verified, indent=2))
+    else:
+        print_verified(Console(), verified)
+
+
+@app.command(epilog="Example: nas dashboard --port 8080")
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Browse all searches in optuna-dashboard, on this machine alone."""
+    from dashboards.serve import HOST, make_dashboard
+    from trials.store import Store
+
+    with Store(storage) as store, make_dashboard(store, port) as server:
+        typer.echo(f"http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("stopped")
+
+
+def _measure_step(architecture: Architecture, recipe: Recipe) -> float:
+    from trials.measure import measure_step
+
+    return measure_step(architecture, recipe)
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and exit status 2."""
+    try:
+        app()
+    except NasError as error:
+        line = " ".join(str(error).split())
+        printable = "".join(character if character.isprintable() else "?" for character in line)
+        typer.echo(f"error: {printable}", err=True)
+        sys.exit(2)

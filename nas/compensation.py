@@ -1,0 +1,109 @@
+"""Borji's approaches as a method: which networks of higher resolution fit the budget, and which to train."""
+
+import numpy as np
+
+from nas.problem import Candidate, CandidateSet, Problem
+from nas.spec import CompensationSpec
+from nas.spec_errors import SpecError
+from search_spaces import (
+    COSTS,
+    BudgetError,
+    NetworkError,
+    Ranges,
+    Solutions,
+    apply_approach_iv,
+    choose_spread,
+    count_cost,
+    solve_approach_iv,
+    window,
+)
+from trials import SOURCES
+
+# Features over which the chosen networks are spread: those that decide what conv1 and conv2 see.
+SPREAD_OVER = ("resolution", "kernel1", "stride1", "kernel2")
+_CHOICE = {
+    "conv1_channels": "channels1",
+    "conv1_kernel": "kernel1",
+    "conv1_stride": "stride1",
+    "conv1_padding": "padding1",
+    "conv2_kernel": "kernel2",
+    "conv2_stride": "stride2",
+    "conv2_padding": "padding2",
+}
+
+
+def compensation_candidates(problem: Problem, settings: CompensationSpec) -> CandidateSet:
+    """All networks of approach IV within the budget, and a spread choice of them.
+
+    Raises SpecError for resolutions that the data do not have, BudgetError, naming the bound and the nearest
+    network, where none fits.
+    """
+    low, high = _resolutions(problem, settings)
+    windows = {
+        name: window(bound, settings.tolerance) if name in ("params", "macs") else (0, bound)
+        for name, bound in problem.budget.bounds.items()
+    }
+    ranges = Ranges(kernel=settings.kernel, stride=settings.stride, padding=settings.padding)
+    try:
+        solutions = solve_approach_iv(problem.base, resolutions=range(low, high + 1), windows=windows, ranges=ranges)
+    except NetworkError as error:
+        raise SpecError(f"methods: {error}") from error
+    if not len(solutions):
+        raise BudgetError(_why_none(solutions, windows, settings))
+    search = problem.spec.search
+    points = np.stack([solutions.columns[name] for name in SPREAD_OVER], axis=1)
+    chosen = choose_spread(points, search.max_candidates, search.seed)
+    candidates = [_candidate(problem, solutions.row(index)) for index in chosen]
+    return CandidateSet(
+        enumerated=solutions.enumerated,
+        costs=np.stack([solutions.columns[name] for name in COSTS], axis=1),
+        chosen=tuple(sorted(candidates, key=lambda candidate: candidate.architecture.resolution)),
+    )
+
+
+def choice_of(row: dict[str, int]) -> dict[str, int]:
+    """The chosen values of a solution's row, under the names that trials show."""
+    return {shown: row[name] for shown, name in _CHOICE.items()}
+
+
+def _candidate(problem: Problem, row: dict[str, int]) -> Candidate:
+    architecture = apply_approach_iv(problem.base, row)
+    return Candidate(
+        method="compensation-IV",
+        choice=choice_of(row),
+        architecture=architecture,
+        cost=count_cost(architecture),
+    )
+
+
+def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int]:
+    """The paper's N < N' <= 2N (section 4), at most the native side; or the spec's own, checked."""
+    base, native = problem.base.resolution, SOURCES[problem.spec.data.source].side
+    low, high = settings.resolutions or (base + 1, min(2 * base, native))
+    if low > high:
+        raise SpecError(f"base.resolution must be below the data's native {native} px to be raised, but is {base}")
+    if not base < low or not high <= native:
+        raise SpecError(
+            f"methods.resolutions must be above the base's {base} px and at most the native {native} px, "
+            f"but got [{low}, {high}]"
+        )
+    return low, high
+
+
+def _why_none(solutions: Solutions, windows: dict[str, tuple[int, int]], settings: CompensationSpec) -> str:
+    nearest = solutions.nearest
+    if nearest is None:
+        return (
+            "approach IV must keep conv2's output side, but no kernel, stride and padding in methods' ranges does; "
+            "widen them"
+        )
+    misses = {
+        name: max(least - nearest[name], nearest[name] - most) / max(most, 1) for name, (least, most) in windows.items()
+    }
+    name = max(misses, key=lambda key: misses[key])
+    least, most = windows[name]
+    return (
+        f"budget.{name} allows {least:,} to {most:,} (tolerance {settings.tolerance}), but no candidate meets it; the nearest, "
+        f"at {nearest['resolution']} px, has {', '.join(f'{nearest[key]:,} {key}' for key in windows)}; "
+        f"change the bound or the tolerance"
+    )

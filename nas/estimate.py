@@ -1,0 +1,33 @@
+"""How long a plan takes, from the measured time of a training step."""
+
+from collections.abc import Callable
+from statistics import mean
+
+from nas.plan import Plan
+from search_spaces import Architecture
+from trials.data import split_sizes
+from trials.recipe import Recipe
+from trials.step_times import StepTimes
+
+# Ray, and torch in every worker, before the first job: 11 to 14 s on 2 cores.
+STARTUP_SECONDS = 12.0
+
+
+def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:
+    """Wall time of a search of this plan.
+
+    The step is timed once a machine for the base and for the candidates of lowest and highest resolution; all
+    have about the same MACs, but MACs are not time.
+    """
+    spec = plan.problem.spec
+    recipe = spec.train.recipe
+    batch = recipe.settings.batch_size
+    seconds = []
+    for network in (plan.base, plan.found.chosen[0], plan.found.chosen[-1]):
+        known = times.read(network.id, batch)
+        if known is None:
+            known = measure(network.architecture, recipe)
+            times.write(network.id, batch, known)
+        seconds.append(known)
+    steps = -(-split_sizes(spec.data)["train"] // batch) * recipe.epochs
+    return STARTUP_SECONDS + mean(seconds) * steps * len(plan.training_jobs()) / spec.search.workers

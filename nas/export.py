@@ -1,0 +1,185 @@
+"""The network to use, as one JSON file with its weights beside it; and back to a torch module."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from dashboards import ScoredNetwork, read_front
+from dashboards.front import Score
+from nas.export_format import (
+    FORMAT_VERSION,
+    MAC_RULE,
+    Accuracy,
+    Base,
+    Costs,
+    Data,
+    ExportedNetwork,
+    Preprocessing,
+    Split,
+    Training,
+    Weights,
+)
+from nas.spec_errors import explain
+from search_spaces import Architecture, NasError, NetworkError, count_cost
+from search_spaces.build import Network, build
+from trials.checkpoint import load_weights, read_bytes, read_weights, write_atomically
+from trials.images import Preprocess
+from trials.run import checkpoint_path
+from trials.store import Store
+
+
+class ExportError(NasError):
+    """Something that cannot be exported, or a file that is no sound export."""
+
+
+class LoadedNetwork(nn.Module):
+    """A trained network that takes images as they are: uint8 [N, C, H, W], any side, to scores [N, classes].
+
+    `info` is the file that it came from, `network` the part after preprocessing.
+    """
+
+    def __init__(self, info: ExportedNetwork, network: Network) -> None:
+        super().__init__()
+        self.info = info
+        self.preprocess = Preprocess(info.resolution, info.preprocessing.mean, info.preprocessing.std)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores [N, classes] of images uint8 [N, C, H, W]; raises TypeError for other types."""
+        scores: Tensor = self.network(self.preprocess(images))
+        return scores
+
+
+def export_winner(store: Store, name: str, weights_file: str | None = None) -> tuple[ExportedNetwork, bytes]:
+    """The winner of a finished search, and its weights as safetensors.
+
+    Raises StoreError for an unknown search, ExportError for one that is not finished, CheckpointError for
+    weights that are missing or damaged.
+    """
+    search, front = store.search(name), read_front(store, name)
+    base, winner = front.base, front.winner
+    if base is None or winner is None or base.test is None or winner.test is None:
+        raise ExportError(f"search {name!r} must be finished before its winner is exported; run nas search again")
+    seed = max(winner.validation.by_seed, key=lambda key: (winner.validation.by_seed[key], -key))
+    job = store.job(winner.job_ids[seed])
+    sha256 = store.results([job.id])[job.id].weights_sha256
+    spec = search.spec
+    exported = ExportedNetwork(
+        format="nas-network",
+        format_version=FORMAT_VERSION,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        search=name,
+        method=winner.method,
+        network_id=winner.id,
+        resolution=winner.resolution,
+        preprocessing=Preprocessing(
+            input="uint8 [N, C, H, W]",
+            scale=255.0,
+            resize="bilinear, antialiased",
+            mean=search.data["mean"],
+            std=search.data["std"],
+        ),
+        costs=Costs(**winner.costs),
+        mac_rule=MAC_RULE,
+        budget={name: winner.costs[name] - slack for name, slack in winner.slack.items()},
+        slack=winner.slack,
+        validation_accuracy=_accuracy(winner.validation),
+        test_accuracy=_accuracy(winner.test),
+        base=_base(base),
+        training=Training(**spec["train"]),
+        data=Data(
+            source=spec["data"]["source"],
+            fingerprint=search.data["fingerprint"],
+            split=Split(**spec["data"]["split"]),
+            split_fingerprint=search.data["split_fingerprint"],
+            sizes=search.data["sizes"],
+        ),
+        weights=Weights(
+            file=weights_file,
+            sha256=sha256,
+            seed=seed,
+            validation_accuracy=winner.validation.by_seed[seed],
+            test_accuracy=winner.test.by_seed[seed],
+        ),
+        versions=search.versions,
+        architecture=job.architecture.to_json(),
+    )
+    return exported, read_bytes(checkpoint_path(store.checkpoints, job), sha256)
+
+
+def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
+    """Write the winner to a .json file and its weights beside it, both or none."""
+    weights = path.with_suffix(".safetensors")
+    if path.suffix != ".json":
+        raise ExportError(f"the file must end with .json, as its weights go beside it, but is {path}")
+    if not path.parent.is_dir():
+        raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
+    for target in (path, weights):
+        if target.is_dir() or (target.exists() and not force):
+            raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
+    exported, content = export_winner(store, name, weights.name)
+    write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
+
+
+def read_export(path: Path) -> ExportedNetwork:
+    """The checked content of an exported file; raises ExportError for anything else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ExportError(f"an exported network must be readable, but {path}: {reason}") from error
+    try:
+        return ExportedNetwork.model_validate_json(text)
+    except ValidationError as error:
+        raise ExportError(f"{path} must be an exported network: {explain(error, ExportedNetwork)}") from error
+
+
+def load_export(path: Path) -> LoadedNetwork:
+    """The trained network of an exported file, in evaluation mode.
+
+    Counts its costs again and checks the weights' hash: raises ExportError or CheckpointError where the file
+    says something else.
+    """
+    info = read_export(path)
+    try:
+        architecture = Architecture.from_json(info.architecture)
+    except NetworkError as error:
+        raise ExportError(f"{path} must hold a network that can exist: {error}") from error
+    _check_counts(path, info, architecture)
+    if info.weights.file is None:
+        raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
+    network = build(architecture)
+    load_weights(network, read_weights(path.with_name(info.weights.file), info.weights.sha256))
+    return LoadedNetwork(info, network).eval()
+
+
+def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture) -> None:
+    cost = count_cost(architecture).to_json()
+    counted = cost | {"resolution": architecture.resolution, "network_id": architecture.id}
+    stated = info.costs.model_dump() | {"resolution": info.resolution, "network_id": info.network_id}
+    for key, value in counted.items():
+        if stated[key] != value:
+            raise ExportError(
+                f"{path} must state what its network has, but states {key} {stated[key]}, counted {value}"
+            )
+    for key, bound in info.budget.items():
+        if key not in cost or info.slack.get(key) != cost[key] - bound:
+            raise ExportError(f"{path} must state slack as cost minus bound, but does not for {key}")
+
+
+def _accuracy(score: Score) -> Accuracy:
+    by_seed = {str(seed): accuracy for seed, accuracy in score.by_seed.items()}
+    return Accuracy(mean=score.mean, std=score.std, n=len(by_seed), by_seed=by_seed)
+
+
+def _base(base: ScoredNetwork) -> Base:
+    assert base.test is not None
+    return Base(
+        network_id=base.id,
+        resolution=base.resolution,
+        costs=Costs(**base.costs),
+        validation_accuracy=_accuracy(base.validation),
+        test_accuracy=_accuracy(base.test),
+    )

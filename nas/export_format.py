@@ -1,0 +1,116 @@
+"""The published format of an exported network, version 1. `network.schema.json` beside it is its JSON Schema."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION: Literal[1] = 1
+MAC_RULE = (
+    "one MAC is one multiply-add of a conv or linear layer for one image; "
+    "bias, activation, pooling and dropout count nothing"
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Costs(_Part):
+    """Exact counts for one image."""
+
+    params: int = Field(description="Parameters of the whole network.")
+    macs: int = Field(description="Multiply-adds of the whole network.")
+    activation_elements: int = Field(description="Largest sum of one layer's input and output elements.")
+
+
+class Accuracy(_Part):
+    """Share of images classified right, over training seeds."""
+
+    mean: float = Field(description="Mean over seeds.")
+    std: float | None = Field(description="Sample standard deviation over seeds; null for one seed.")
+    n: int = Field(description="Number of seeds.")
+    by_seed: dict[str, float] = Field(description="Accuracy by seed.")
+
+
+class Preprocessing(_Part):
+    """What is done to images before the network sees them, in this order."""
+
+    input: Literal["uint8 [N, C, H, W]"] = Field(description="Pixels 0 to 255.")
+    scale: float = Field(description="Pixels are divided by it.")
+    resize: Literal["bilinear, antialiased"] = Field(description="To resolution x resolution, where they differ.")
+    mean: list[float] = Field(description="Subtracted, by channel.")
+    std: list[float] = Field(description="Divided by, by channel.")
+
+
+class Base(_Part):
+    """The network that the search was to beat."""
+
+    network_id: str = Field(description="Content id of its architecture.")
+    resolution: int = Field(description="Input side in pixels.")
+    costs: Costs = Field(description="Its costs.")
+    validation_accuracy: Accuracy = Field(description="On the validation split.")
+    test_accuracy: Accuracy = Field(description="On the test split.")
+
+
+class Training(_Part):
+    """How every network of the search was trained."""
+
+    preset: str = Field(description="Recipe.")
+    epochs: int = Field(description="Passes over the training images.")
+    seeds: int = Field(description="Trainings of each network.")
+
+
+class Split(_Part):
+    """How the images were divided."""
+
+    validation: float = Field(description="Share of the images on which the network was chosen.")
+    test: float = Field(description="Share scored once.")
+    seed: int = Field(description="Seed of the split.")
+
+
+class Data(_Part):
+    """The images."""
+
+    source: str = Field(description="Name of the dataset.")
+    fingerprint: str = Field(description="SHA-256 of all images and labels.")
+    split: Split = Field(description="Shares and seed.")
+    split_fingerprint: str = Field(description="SHA-256 of the indices of train, validation and test.")
+    sizes: dict[str, int] = Field(description="Images in each split.")
+
+
+class Weights(_Part):
+    """The trained weights, of the seed that was best on validation."""
+
+    file: str | None = Field(
+        pattern=r"^[^/\\]+\.safetensors$",
+        description="Name of the safetensors file in this file's folder, if written.",
+    )
+    sha256: str = Field(description="Hash of the file's bytes.")
+    seed: int = Field(description="Training seed.")
+    validation_accuracy: float = Field(description="Of these weights.")
+    test_accuracy: float = Field(description="Of these weights.")
+
+
+class ExportedNetwork(_Part):
+    """A network with everything needed to rebuild, check and use it."""
+
+    format: Literal["nas-network"] = Field(description="Always nas-network.")
+    format_version: Literal[1] = Field(description="Version of this format.")
+    created_at: str = Field(description="When it was exported, ISO 8601, UTC.")
+    search: str = Field(description="Name of the search.")
+    method: str = Field(description="Method that proposed it; base where no candidate was better.")
+    network_id: str = Field(description="Content id of the architecture.")
+    resolution: int = Field(description="Input side in pixels.")
+    preprocessing: Preprocessing = Field(description="From images to the network's input.")
+    costs: Costs = Field(description="What it costs.")
+    mac_rule: str = Field(description="What a MAC is.")
+    budget: dict[str, int] = Field(description="Upper bounds that it keeps.")
+    slack: dict[str, int] = Field(description="Cost minus bound; at most 0.")
+    validation_accuracy: Accuracy = Field(description="On the validation split.")
+    test_accuracy: Accuracy = Field(description="On the test split.")
+    base: Base = Field(description="The network it is measured against.")
+    training: Training = Field(description="Recipe.")
+    data: Data = Field(description="Images.")
+    weights: Weights = Field(description="Trained weights.")
+    versions: dict[str, str] = Field(description="Software that trained it.")
+    architecture: dict[str, Any] = Field(description="Input shape and nodes: op, its fields, and the nodes it reads.")

@@ -1,0 +1,38 @@
+"""Runs a search from its spec to its front."""
+
+from rich.console import Console
+
+from dashboards import Front, read_front
+from nas.plan import make_plan
+from nas.search import Search, lock_search
+from nas.show import ProgressView
+from nas.spec import Spec
+from trials.dataset import load_dataset
+from trials.loop import run_locally
+from trials.ray_tune import run_on_ray
+from trials.store import Store
+
+
+def run_search(spec: Spec, *, local: bool, progress: Console) -> Front:
+    """Train what the store does not have yet, on Ray or in this process; the finished front.
+
+    On KeyboardInterrupt what is done is kept, and the same call goes on from there.
+    """
+    plan = make_plan(spec)
+    with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
+        dataset = load_dataset(spec.data)
+        with ProgressView(progress) as view:
+            search = Search(plan, store, dataset, view.update)
+            if search.kept:
+                progress.print(f"{search.kept} of {len(plan.training_jobs())} trainings are in {store.path} already")
+            if not search.finished():
+                if local:
+                    run_locally(search, dataset, store.checkpoints)
+                else:
+                    run_on_ray(search, dataset, store.checkpoints, workers=spec.search.workers)
+        for job, message in search.failures:
+            progress.print(f"failed: seed {job.seed} at {job.architecture.resolution} px: {message}", markup=False)
+        if search.failures:
+            progress.print("the same command tries the failed ones again")
+        store.finish(spec.name)
+        return read_front(store, spec.name)

@@ -1,0 +1,113 @@
+"""A running search and its front as a person sees them."""
+
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from dashboards import Front, Score, ScoredNetwork
+from nas.plan_table import duration
+from nas.search import Progress
+
+
+class ProgressView:
+    """A bar in a terminal; elsewhere, as in a log file, one line for each finished tenth."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[found]}"),
+            TextColumn("[dim]{task.fields[left]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("training", found="", left="starting workers")
+        self._tenth = -1
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show where the search stands."""
+        left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+        found = _found(progress)
+        self._bar.update(self._task, completed=progress.done, total=progress.total, found=found, left=left)
+        tenth = 10 * progress.done // progress.total
+        if not self._console.is_terminal and tenth > self._tenth:
+            self._tenth = tenth
+            line = ", ".join(part for part in (f"{progress.done}/{progress.total} trained", found, left) if part)
+            self._console.print(line, highlight=False)
+
+
+def _found(progress: Progress) -> str:
+    parts = []
+    if progress.best is not None:
+        network, accuracy = progress.best
+        parts.append(f"best {accuracy:.4f} ({network.method}, {network.architecture.resolution} px)")
+    if progress.base_accuracy is not None:
+        parts.append(f"base {progress.base_accuracy:.4f}")
+    return ", ".join(parts)
+
+
+def score_text(score: Score) -> str:
+    """Mean and spread, as 0.9531 ± 0.0042."""
+    spread = "" if score.std is None else f" ± {score.std:.4f}"
+    return f"{score.mean:.4f}{spread}"
+
+
+def print_front(console: Console, front: Front) -> None:
+    """The front with the base beside it, then the winner's test figures."""
+    title = f"{front.name}: front of {front.trained} trained networks" + ("" if front.complete else ", not finished")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for name in ("method", "px", "params", "MACs", "validation accuracy", "seconds", ""):
+        table.add_column(name, justify="left" if name in ("method", "") else "right")
+    on_front = {network.id for network in front.front}
+    if front.base is not None and front.base.id not in on_front:
+        why = "beside the front" if front.base.feasible else "over the budget"
+        table.add_row(*_row(front.base), why, style="dim")
+    for network in front.front:
+        winner = front.winner is not None and network.id == front.winner.id
+        table.add_row(*_row(network), "winner" if winner else "", style="bold" if winner else "")
+    console.print(table)
+    _print_verdict(console, front)
+
+
+def _row(network: ScoredNetwork) -> list[str]:
+    return [
+        network.method,
+        str(network.resolution),
+        f"{network.costs['params']:,}",
+        f"{network.costs['macs']:,}",
+        score_text(network.validation),
+        f"{network.seconds:.1f}",
+    ]
+
+
+def _print_verdict(console: Console, front: Front) -> None:
+    if front.winner is None:
+        console.print("no network within the budget has all its seeds trained yet")
+        return
+    seeds = len(front.winner.validation.by_seed)
+    for label, network in (("winner", front.winner), ("base", front.base)):
+        if network is not None and network.test is not None:
+            console.print(
+                f"test accuracy of the {label}, {network.resolution} px: {score_text(network.test)} "
+                f"(mean ± std of {seeds} seeds)",
+                highlight=False,
+            )
+    if front.base is not None and front.winner.id == front.base.id:
+        console.print("no candidate beats the base on validation")

@@ -1,0 +1,177 @@
+"""The file that a person submits: read with a safe loader, every key checked."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from nas.spec_errors import SpecError, explain
+from trials import SOURCES, DataSettings, Recipe
+from trials.fields import Count, Real, parse_number
+
+Range = tuple[Count, Count]
+Objective = Literal["accuracy", "params", "macs", "activation_elements"]
+
+
+def _bound(value: Any) -> str:
+    """A bound as text: `1.5x` of the base's cost, or a number."""
+    text = str(value).strip()
+    number = parse_number(text.removesuffix("x"))
+    if number <= 0:
+        raise ValueError("must be above 0")
+    return text
+
+
+def _ordered(value: Range) -> Range:
+    if value[0] > value[1]:
+        raise ValueError("must be [lowest, highest]")
+    return value
+
+
+def _safe_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+    return value
+
+
+Bound = Annotated[str, BeforeValidator(_bound)]
+OrderedRange = Annotated[Range, AfterValidator(_ordered)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConvSpec(_Section):
+    """One conv of the base."""
+
+    channels: Count = Field(ge=1, le=4096, description="Filters.")
+    kernel: Count = Field(ge=1, description="Side of the square kernel.")
+    stride: Count = Field(1, ge=1, description="Stride.")
+    padding: Count = Field(0, ge=0, description="Zeros added on each side.")
+
+
+class BaseSpec(_Section):
+    """The small network that the person has."""
+
+    network: Literal["lenet"] = Field(description="Kind of network: conv1, conv2, hidden layer, classifier.")
+    resolution: Count = Field(ge=1, description="Input side in pixels.")
+    conv1: ConvSpec = Field(description="First conv.")
+    conv2: ConvSpec = Field(description="Second conv.")
+    hidden: Count = Field(50, ge=1, le=65536, description="Units of the hidden layer.")
+    pool: Annotated[bool, Field(strict=True)] = Field(False, description="A 2x2/2 max pool after each conv.")
+
+
+class BudgetSpec(_Section):
+    """Upper bounds on the whole network: numbers (0.58M, 300K, 1e6) or shares of the base's cost (1.0x)."""
+
+    params: Bound | None = Field(None, description="Parameters.")
+    macs: Bound | None = Field(None, description="Multiply-adds for one image.")
+    activation_elements: Bound | None = Field(None, description="Largest sum of one layer's inputs and outputs.")
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must name at least one of params, macs, activation_elements")
+        return self
+
+
+class CompensationSpec(_Section):
+    """Borji's approaches: a higher resolution at the same cost."""
+
+    name: Literal["compensation"] = Field(description="The method.")
+    approaches: tuple[Literal["IV"], ...] = Field(("IV",), min_length=1, description="IV: re-balance conv1 and conv2.")
+    tolerance: Real = Field(
+        0.05, ge=0, lt=1, description="How far below their bounds params and macs may lie, as a share."
+    )
+    resolutions: OrderedRange | None = Field(
+        None,
+        description="Lowest and highest; by default from base + 1 to twice the base, at most the native one.",
+    )
+    kernel: OrderedRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
+    stride: OrderedRange = Field((1, 5), description="Strides tried, inclusive.")
+    padding: OrderedRange = Field((1, 5), description="Paddings tried, inclusive.")
+
+
+class TrainSpec(_Section):
+    """How base and candidates are trained."""
+
+    preset: Literal["borji"] = Field("borji", description="borji: Adadelta, learning rate 1.0, batches of 100.")
+    epochs: Count = Field(10, ge=1, description="Passes over the training images.")
+    seeds: Count = Field(3, ge=1, le=100, description="Every network is trained with the seeds 0, 1, ... below this.")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What of this changes a job's numbers."""
+        return Recipe(preset=self.preset, epochs=self.epochs)
+
+
+class SearchSpec(_Section):
+    """How much is searched, and on what."""
+
+    max_candidates: Count = Field(12, ge=1, description="Networks trained beside the base.")
+    workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
+    seed: Count = Field(0, ge=0, description="Seed of the choice of candidates.")
+
+
+class Spec(_Section):
+    """A search."""
+
+    name: Annotated[str, AfterValidator(_safe_name)] = Field(description="Under which it is stored.")
+    data: DataSettings = Field(description="Which images.")
+    base: BaseSpec = Field(description="The network to beat.")
+    budget: BudgetSpec = Field(description="What candidates may cost.")
+    methods: tuple[CompensationSpec, ...] = Field(min_length=1, max_length=1, description="Where candidates come from.")
+    train: TrainSpec = Field(TrainSpec(), description="Training.")
+    objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
+    search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
+    storage: str = Field("sqlite:///nas.db", description="SQLite file in which everything is kept.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.data.source not in SOURCES:
+            raise ValueError(f"data.source must be one of {', '.join(SOURCES)}, but got {self.data.source!r}")
+        if len(set(self.objectives)) != len(self.objectives) or self.objectives[:1] != ("accuracy",):
+            raise ValueError("objectives must begin with accuracy and name each one once")
+        if len(self.objectives) < 2:
+            raise ValueError("objectives must hold accuracy and at least one cost")
+        return self
+
+    def meaning(self) -> dict[str, Any]:
+        """All that decides which jobs are run; two specs of one search must agree on it."""
+        return self.model_dump(mode="json", exclude={"storage": True, "search": {"workers"}})
+
+
+def read_spec(path: Path) -> Spec:
+    """The checked spec of a YAML file; raises SpecError with one line for anything else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SpecError(f"a spec must be a readable YAML file, but {path}: {reason}") from error
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise SpecError(f"{path} must be YAML, but: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{path} must hold keys such as name, data and base, but holds {type(data).__name__}")
+    return parse_spec(data, origin=str(path))
+
+
+def parse_spec(data: dict[str, Any], *, origin: str) -> Spec:
+    """The checked spec of plain data; raises SpecError, naming the origin."""
+    try:
+        return Spec.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{origin}: {explain(error, Spec)}") from error

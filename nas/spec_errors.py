@@ -1,0 +1,60 @@
+"""What pydantic found wrong, as one line: the key, the rule and the value."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from search_spaces import NasError
+
+
+class SpecError(NasError):
+    """A spec that breaks a rule."""
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first of the errors; the others are counted."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    place = tuple(first["loc"])
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    name = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        section = ".".join(str(part) for part in place[:-1]) or "the spec"
+        known = ", ".join(_section(model, place[:-1]).model_fields)
+        return f"unknown key {place[-1]!r} in {section}; known keys: {known}{more}"
+    if first["type"] == "missing":
+        return f"key {name!r} is required, but missing{more}"
+    rule = first["msg"].removeprefix("Value error, ")
+    rule = rule.replace("Input should be", "must be")
+    rule = rule[:1].lower() + rule[1:]
+    if not place:
+        return f"{rule}{more}"
+    if not rule.startswith("must"):
+        rule = f"is wrong: {rule}"
+    value = (
+        ""
+        if isinstance(first["input"], dict | list) and "number" not in rule
+        else f", but got {_short(first['input'])}"
+    )
+    return f"{name} {rule}{value}{more}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _section(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that stands at a place of the spec."""
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models(model.model_fields[part].annotation))
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

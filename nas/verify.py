@@ -1,0 +1,75 @@
+"""Does an exported file hold what it says? Rebuilds, counts and hashes; on demand scores the test split again."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from nas.export import ExportError, LoadedNetwork, load_export
+from nas.export_format import MAC_RULE
+from trials.data import SOURCES, DataSettings, SplitSettings
+from trials.dataset import load_dataset
+from trials.images import prepare_split
+from trials.train import count_correct
+
+
+def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
+    """What was found: costs counted again, slack, hash. Raises NasError where the file says something else."""
+    loaded = load_export(path)
+    info = loaded.info
+    built = sum(parameter.numel() for parameter in loaded.network.parameters())
+    verified: dict[str, Any] = {
+        "file": str(path),
+        "costs": info.costs.model_dump(),
+        "params_of_torch_module": built,
+        "budget": info.budget,
+        "slack": info.slack,
+        "weights_sha256": info.weights.sha256,
+        "mac_rule": MAC_RULE,
+    }
+    if score:
+        verified["test_accuracy"] = score_again(path, loaded)
+    return verified
+
+
+def score_again(path: Path, loaded: LoadedNetwork) -> float:
+    """Accuracy on the test split; raises ExportError where the images or the accuracy are not the file's."""
+    info = loaded.info
+    if info.data.source not in SOURCES:
+        raise ExportError(f"the images must be one of {', '.join(SOURCES)}, but {path} names {info.data.source!r}")
+    split = SplitSettings(**info.data.split.model_dump())
+    dataset = load_dataset(DataSettings(source=info.data.source, split=split))
+    if (dataset.fingerprint, dataset.split_fingerprint) != (
+        info.data.fingerprint,
+        info.data.split_fingerprint,
+    ):
+        raise ExportError(f"the images must be those of {path}, but {info.data.source} has other ones or another split")
+    data = prepare_split(dataset, "test", info.resolution)
+    accuracy = count_correct(loaded.network, data) / len(data.labels)
+    if accuracy != info.weights.test_accuracy:
+        raise ExportError(
+            f"{path} must state what its weights score, but states {info.weights.test_accuracy}, scored {accuracy}"
+        )
+    return accuracy
+
+
+def print_verified(console: Console, verified: dict[str, Any]) -> None:
+    """The same as a table."""
+    table = Table("", "counted again", "bound", "slack", box=box.SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, count in verified["costs"].items():
+        bound, slack = verified["budget"].get(name), verified["slack"].get(name)
+        table.add_row(
+            name,
+            f"{count:,}",
+            "none" if bound is None else f"{bound:,}",
+            "" if slack is None else f"{slack:,}",
+        )
+    console.print(table)
+    console.print(f"torch module: {verified['params_of_torch_module']:,} parameters; weights: hash as stated")
+    if "test_accuracy" in verified:
+        console.print(f"test split scored again: {verified['test_accuracy']:.4f}, as stated")
+    console.print(f"[dim]{verified['mac_rule']}[/]")

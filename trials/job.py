@@ -1,0 +1,87 @@
+"""Jobs: everything that changes a number, under an id that is the hash of exactly that."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from search_spaces import Architecture, content_id
+from trials.data import DataSettings
+from trials.recipe import Recipe
+
+Kind = Literal["train", "test"]
+# Raise it when the training code changes what a job's numbers are: stored results are then not taken for new ones.
+NUMBERS_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Train a network and score it on validation, or score trained weights on test."""
+
+    kind: Kind
+    architecture: Architecture
+    data: DataSettings
+    recipe: Recipe
+    seed: int
+    weights_sha256: str = ""  # of the weights to score; a training job has none
+
+    @cached_property
+    def id(self) -> str:
+        """Content id: equal jobs have equal ids, in every search."""
+        return content_id({"numbers_version": NUMBERS_VERSION, **self.to_json()})
+
+    def scored_on_test(self, weights_sha256: str) -> "Job":
+        """The job that scores the weights that this one made on the test split."""
+        return replace(self, kind="test", weights_sha256=weights_sha256)
+
+    def training(self) -> "Job":
+        """The job that makes the weights."""
+        return replace(self, kind="train", weights_sha256="")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` takes back."""
+        return {
+            "kind": self.kind,
+            "architecture": self.architecture.to_json(),
+            "data": self.data.model_dump(),
+            "recipe": self.recipe.model_dump(),
+            "seed": self.seed,
+            "weights_sha256": self.weights_sha256,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Job":
+        """The job that `to_json` wrote."""
+        return Job(
+            kind=data["kind"],
+            architecture=Architecture.from_json(data["architecture"]),
+            data=DataSettings.model_validate(data["data"]),
+            recipe=Recipe.model_validate(data["recipe"]),
+            seed=data["seed"],
+            weights_sha256=data["weights_sha256"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a job found: `correct` of `images` of its split, and the hash of the weights that it made or used."""
+
+    correct: int
+    images: int
+    weights_sha256: str
+    wall_seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images whose class was found."""
+        return self.correct / self.images
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `JobResult(**data)` takes it back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailure:
+    """Why a job has no result, in one line."""
+
+    message: str

@@ -1,0 +1,106 @@
+"""Runs the jobs of a search on Ray Tune. No other module imports Ray."""
+
+import json
+import logging
+import os
+import secrets
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported: no telemetry, no folder of logs per trial, Ctrl-C is ours, every service on
+# the loopback address (the variable's name is of other systems, its effect is not), and a token that lives in this
+# process's environment instead of a file under HOME.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+    RAY_AUTH_MODE="token",
+    RAY_AUTH_TOKEN=secrets.token_hex(32),
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+)
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from trials.data import Dataset
+from trials.job import Job, JobFailure, JobResult
+from trials.loop import JobSource, Outcome, try_job
+
+_METRIC = "accuracy"
+
+
+class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
+    """Tune's view of a job source: one Tune trial is one job."""
+
+    def __init__(self, source: JobSource) -> None:
+        super().__init__(metric=_METRIC, mode="max")
+        self._source = source
+        self._running: dict[str, Job] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next job as a Tune configuration; None while Tune should wait."""
+        job = self._source.ask()
+        if job is None:
+            return Searcher.FINISHED if self._source.finished() else None
+        self._running[trial_id] = job
+        return {"job": json.dumps(job.to_json())}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass the outcome on; an error here means that the worker's process died."""
+        outcome: Outcome = JobFailure(message="the worker process died (out of memory, or killed)")
+        if not error and result is not None and "failure" in result:
+            outcome = JobFailure(message=result["failure"])
+        elif not error and result is not None:
+            outcome = JobResult(**json.loads(result["result"]))
+        self._source.tell(self._running.pop(trial_id), outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the store knows what is done, and a restart proposes the rest."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None:
+    """In a worker: run one job and report it once."""
+    outcome = try_job(Job.from_json(json.loads(config["job"])), dataset, Path(folder))
+    if isinstance(outcome, JobFailure):
+        tune.report({_METRIC: 0.0, "failure": outcome.message})
+    else:
+        tune.report({_METRIC: outcome.accuracy, "result": json.dumps(asdict(outcome))})
+
+
+def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: int) -> None:
+    """Run all jobs of the source on `workers` actors of one core each; images are placed once per node.
+
+    Raises KeyboardInterrupt on Ctrl-C, after every Ray process has been stopped.
+    """
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # our own progress and errors are shown instead
+    ray.init(
+        num_cpus=workers,
+        num_gpus=0,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        logging_level=logging.CRITICAL,
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+            _fit(source, dataset, folder, scratch)
+    finally:
+        ray.shutdown()
+
+
+def _fit(source: JobSource, dataset: Dataset, folder: Path, scratch: str) -> None:
+    trainable = tune.with_parameters(_trainable, dataset=dataset, folder=str(folder.resolve()))
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(search_alg=_Jobs(source), num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(storage_path=scratch, name="jobs", verbose=0),
+    )
+    tuner.fit()

@@ -1,0 +1,41 @@
+"""Measured seconds per training step, kept per machine, so that `nas plan` measures a network once."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+
+class StepTimes:
+    """Seconds of one training step by network id and batch size, on this machine with this torch."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = (folder or user_cache_path("nas-service")) / "step-times.json"
+        self._machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, torch {version('torch')}"
+
+    def read(self, architecture_id: str, batch_size: int) -> float | None:
+        """The measured time, or None."""
+        return self._all().get(self._key(architecture_id, batch_size))
+
+    def write(self, architecture_id: str, batch_size: int, seconds: float) -> None:
+        """Keep a time; where the folder cannot be written, it is measured again next time."""
+        known = self._all() | {self._key(architecture_id, batch_size): seconds}
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(known))
+            part.replace(self._path)
+        except OSError:
+            part.unlink(missing_ok=True)
+
+    def _key(self, architecture_id: str, batch_size: int) -> str:
+        return f"{self._machine}: {architecture_id} x {batch_size}"
+
+    def _all(self) -> dict[str, float]:
+        try:
+            return dict(json.loads(self._path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}

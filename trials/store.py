@@ -1,0 +1,195 @@
+"""What is known, in SQL: Optuna's study of every search, and the jobs behind its trials.
+
+The driver alone writes. A job's result is written first, then the Optuna trial that shows it, each in one
+transaction; after a crash between the two the next run adds the trials that are missing. Trials are added
+finished, so none is ever left RUNNING.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trials.job import Job, JobFailure, JobResult
+from trials.schema import (
+    JobRow,
+    SearchRow,
+    StoreError,
+    checkpoint_folder,
+    clear_errors,
+    open_database,
+    sqlite_path,
+)
+
+__all__ = ["SLACK", "Store", "StoreError", "StoredSearch", "TrialRecord", "checkpoint_folder", "sqlite_path"]
+
+SLACK = "slack_"  # before a bound's name: the trial attribute that holds cost minus bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """How a training job appears in Optuna: its parameters, attributes, objective names and constraints.
+
+    A constraint at or below 0 is kept. `attributes` holds at least `job_id`.
+    """
+
+    params: Mapping[str, int | str]
+    distributions: Mapping[str, BaseDistribution]
+    attributes: Mapping[str, Any]
+    objectives: Sequence[str]
+    constraints: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSearch:
+    """A search as it is in the store."""
+
+    name: str
+    spec: dict[str, Any]
+    data: dict[str, Any]
+    versions: dict[str, Any]
+    finished: bool
+
+
+class Store:
+    """One database. Every method raises StoreError where the database fails."""
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        self.path: Path = sqlite_path(url)
+        self.checkpoints: Path = checkpoint_folder(url)
+        self._engine, self._optuna = open_database(url, create=create)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._optuna.engine.dispose()
+        self._engine.dispose()
+
+    @property
+    def optuna_storage(self) -> optuna.storages.BaseStorage:
+        """For optuna-dashboard."""
+        return self._optuna
+
+    def begin(self, search: StoredSearch, directions: Sequence[str], metric_names: Sequence[str]) -> StoredSearch:
+        """The search of this name as it was begun, now or earlier, with its Optuna study."""
+        with clear_errors(self.path):
+            with Session(self._engine) as session, session.begin():
+                if session.get(SearchRow, search.name) is None:
+                    session.add(
+                        SearchRow(name=search.name, spec=search.spec, data=search.data, versions=search.versions)
+                    )
+            study = optuna.create_study(
+                study_name=search.name,
+                storage=self._optuna,
+                directions=[StudyDirection[direction.upper()] for direction in directions],
+                load_if_exists=True,
+            )
+            study.set_metric_names(list(metric_names))
+        return self.search(search.name)
+
+    def finish(self, name: str) -> None:
+        """Mark a search as complete."""
+        with clear_errors(self.path), Session(self._engine) as session, session.begin():
+            session.get_one(SearchRow, name).finished_at = datetime.now()
+
+    def search_names(self) -> list[str]:
+        """All searches, the newest first."""
+        with clear_errors(self.path), Session(self._engine) as session:
+            return list(session.scalars(select(SearchRow.name).order_by(SearchRow.created_at.desc())))
+
+    def find_search(self, name: str) -> StoredSearch | None:
+        """The search of this name, or None."""
+        with clear_errors(self.path), Session(self._engine) as session:
+            row = session.get(SearchRow, name)
+            if row is None:
+                return None
+            return StoredSearch(
+                name=row.name,
+                spec=row.spec,
+                data=row.data,
+                versions=row.versions,
+                finished=row.finished_at is not None,
+            )
+
+    def search(self, name: str) -> StoredSearch:
+        """The search of this name; raises StoreError, naming the near names, where there is none."""
+        found = self.find_search(name)
+        if found is None:
+            names = self.search_names()
+            near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
+            known = f"did you mean {', '.join(near)}?" if near else "it holds none yet"
+            raise StoreError(f"a search must be in {self.path}, but {name!r} is not; {known}")
+        return found
+
+    def results(self, job_ids: Iterable[str]) -> dict[str, JobResult]:
+        """Results of those of the jobs that are in the store."""
+        with clear_errors(self.path), Session(self._engine) as session:
+            rows = [
+                row
+                for some in _batched(job_ids, 500)  # a statement takes a limited number of values
+                for row in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
+            ]
+        return {job_id: JobResult(**result) for job_id, result in rows}
+
+    def job(self, job_id: str) -> Job:
+        """A job that is in the store."""
+        with clear_errors(self.path), Session(self._engine) as session:
+            return Job.from_json(session.get_one(JobRow, job_id).job)
+
+    def record_result(self, job: Job, result: JobResult) -> None:
+        """Keep a job's result, in place of an earlier one."""
+        with clear_errors(self.path), Session(self._engine) as session, session.begin():
+            session.merge(JobRow(id=job.id, job=job.to_json(), result=result.to_json()))
+
+    def trials(self, name: str) -> list[FrozenTrial]:
+        """Finished trials of a search, in the order recorded; none where its study was never made."""
+        with clear_errors(self.path):
+            try:
+                study = optuna.load_study(study_name=name, storage=self._optuna)
+            except KeyError:
+                return []
+            return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+
+    def record_trial(self, name: str, trial: TrialRecord, outcome: JobResult | JobFailure) -> None:
+        """Add a finished trial to the study: COMPLETE with its objectives, or FAIL with the reason."""
+        complete = isinstance(outcome, JobResult)
+        ended = datetime.now()
+        seconds = outcome.wall_seconds if isinstance(outcome, JobResult) else 0.0
+        frozen = create_trial(
+            state=TrialState.COMPLETE if complete else TrialState.FAIL,
+            values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
+            params=dict(trial.params),
+            distributions=dict(trial.distributions),
+            user_attrs={
+                **trial.attributes,
+                **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},
+                **({"wall_seconds": seconds} if isinstance(outcome, JobResult) else {"failure": outcome.message}),
+            },
+            # the list, not Trial.set_constraint: both Optuna's samplers and optuna-dashboard read it
+            system_attrs={"constraints": list(trial.constraints.values())},
+        )
+        frozen.datetime_start, frozen.datetime_complete = ended - timedelta(seconds=seconds), ended
+        with clear_errors(self.path):
+            optuna.load_study(study_name=name, storage=self._optuna).add_trial(frozen)
+
+
+def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:
+    return [result.accuracy if name == "accuracy" else float(trial.attributes[name]) for name in trial.objectives]
+
+
+def _batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of at most `size` values; itertools.batched is of Python 3.12."""
+    iterator = iter(values)
+    while batch := list(islice(iterator, size)):
+        yield batch
