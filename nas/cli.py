@@ -34,8 +34,9 @@ def plan(spec: SpecPath, as_json: AsJson = False) -> None:
     """Show what a search would train, without training."""
     from nas.estimate import estimate_seconds
     from nas.plan import make_plan
-    from nas.plan_table import duration, print_plan
+    from nas.plan_table import print_plan
     from nas.spec import read_spec
+    from nas.tables import duration
     from trials.step_times import StepTimes
 
     made = make_plan(read_spec(spec))

@@ -103,7 +103,7 @@ def _why_none(solutions: Solutions, windows: dict[str, tuple[int, int]], setting
     name = max(misses, key=lambda key: misses[key])
     least, most = windows[name]
     return (
-        f"budget.{name} allows {least:,} to {most:,} (tolerance {settings.tolerance}), but no candidate meets it; the nearest, "
-        f"at {nearest['resolution']} px, has {', '.join(f'{nearest[key]:,} {key}' for key in windows)}; "
-        f"change the bound or the tolerance"
+        f"budget.{name} allows {least:,} to {most:,} (tolerance {settings.tolerance}), but no candidate meets it; "
+        f"the nearest, at {nearest['resolution']} px, has {', '.join(f'{nearest[key]:,} {key}' for key in windows)}; "
+        "change the bound or the tolerance"
     )

@@ -25,6 +25,7 @@ def run_search(spec: Spec, *, local: bool, progress: Console) -> Front:
             search = Search(plan, store, dataset, view.update)
             if search.kept:
                 progress.print(f"{search.kept} of {len(plan.training_jobs())} trainings are in {store.path} already")
+            search.report()
             if not search.finished():
                 if local:
                     run_locally(search, dataset, store.checkpoints)

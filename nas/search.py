@@ -4,7 +4,6 @@ import platform
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import mean
 
@@ -14,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from dashboards import read_front
 from nas.plan import Plan
 from nas.problem import BASE_METHOD, Candidate
+from nas.progress import Progress
 from search_spaces import NasError
 from trials.data import Dataset
 from trials.images import channel_statistics
@@ -25,17 +25,6 @@ from trials.store import Store, StoredSearch, TrialRecord
 
 class SearchError(NasError):
     """A search that cannot begin or go on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a search stands: training jobs done of all, the best complete network, the base, seconds left."""
-
-    done: int
-    total: int
-    best: tuple[Candidate, float] | None
-    base_accuracy: float | None
-    seconds_left: float | None
 
 
 class Search:
@@ -67,7 +56,6 @@ class Search:
         self.kept = len(self._results)
         self._pending = deque(job for job_id, (_, job) in self._networks.items() if job_id not in self._results)
         self._give_finals()
-        self._report()
 
     def ask(self) -> Job | None:
         """The next training job; after all of them, the test jobs of base and winner."""
@@ -94,7 +82,7 @@ class Search:
             self._show_trial(job, outcome)
         if isinstance(outcome, JobResult) and job.kind == "train":
             self._results[job.id] = outcome
-        self._report()
+        self.report()
 
     def _give_finals(self) -> None:
         if not self._pending and not self._running and not self._finals_given:
@@ -137,7 +125,8 @@ class Search:
         if isinstance(outcome, JobResult):
             self._shown.add(job.id)
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tell `on_progress` where the search stands."""
         accuracies: dict[str, list[float]] = {}
         for job_id, result in self._results.items():
             accuracies.setdefault(self._networks[job_id][0].id, []).append(result.accuracy)

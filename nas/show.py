@@ -3,15 +3,13 @@
 from types import TracebackType
 from typing import Self
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from dashboards import Front, Score, ScoredNetwork
-from nas.plan_table import duration
-from nas.search import Progress
+from nas.progress import Progress
+from nas.tables import duration, make_table
 
 
 class ProgressView:
@@ -50,7 +48,7 @@ class ProgressView:
         if not self._console.is_terminal and tenth > self._tenth:
             self._tenth = tenth
             line = ", ".join(part for part in (f"{progress.done}/{progress.total} trained", found, left) if part)
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def _found(progress: Progress) -> str:
@@ -70,15 +68,14 @@ def score_text(score: Score) -> str:
 
 
 def print_front(console: Console, front: Front) -> None:
-    """The front with the base beside it, then the winner's test figures."""
-    title = f"{front.name}: front of {front.trained} trained networks" + ("" if front.complete else ", not finished")
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for name in ("method", "px", "params", "MACs", "validation accuracy", "seconds", ""):
-        table.add_column(name, justify="left" if name in ("method", "") else "right")
+    """The front with the base above it, then the winner's test figures."""
+    state = "" if front.complete else ", not finished"
+    title = f"{front.name}: base and front of {front.trained} trained networks{state}"
+    columns = ("method", "px", "params", "MACs", "validation accuracy", "seconds", "")
+    table = make_table(*columns, title=title, left=("method", ""))
     on_front = {network.id for network in front.front}
     if front.base is not None and front.base.id not in on_front:
-        why = "beside the front" if front.base.feasible else "over the budget"
-        table.add_row(*_row(front.base), why, style="dim")
+        table.add_row(*_row(front.base), "" if front.base.feasible else "over budget", style="dim")
     for network in front.front:
         winner = front.winner is not None and network.id == front.winner.id
         table.add_row(*_row(network), "winner" if winner else "", style="bold" if winner else "")

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from nas.export import ExportError, LoadedNetwork, load_export
 from nas.export_format import MAC_RULE
+from nas.tables import make_table
 from trials.data import SOURCES, DataSettings, SplitSettings
 from trials.dataset import load_dataset
 from trials.images import prepare_split
@@ -57,9 +56,7 @@ def score_again(path: Path, loaded: LoadedNetwork) -> float:
 
 def print_verified(console: Console, verified: dict[str, Any]) -> None:
     """The same as a table."""
-    table = Table("", "counted again", "bound", "slack", box=box.SIMPLE_HEAD)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table("", "counted again", "bound", "slack", left=("",))
     for name, count in verified["costs"].items():
         bound, slack = verified["budget"].get(name), verified["slack"].get(name)
         table.add_row(

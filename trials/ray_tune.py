@@ -20,6 +20,7 @@ os.environ.update(
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
     TUNE_DISABLE_SIGINT_HANDLER="1",
+    RAY_AIR_NEW_OUTPUT="0",
 )
 
 import ray
@@ -57,6 +58,10 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
         elif not error and result is not None:
             outcome = JobResult(**json.loads(result["result"]))
         self._source.tell(self._running.pop(trial_id), outcome)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for a restore of its own, which is never asked for: the store remembers."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the store knows what is done, and a restart proposes the rest."""

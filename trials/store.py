@@ -5,6 +5,7 @@ transaction; after a crash between the two the next run adds the trials that are
 finished, so none is ever left RUNNING.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,7 +96,9 @@ class Store:
                 directions=[StudyDirection[direction.upper()] for direction in directions],
                 load_if_exists=True,
             )
-            study.set_metric_names(list(metric_names))
+            with warnings.catch_warnings():  # "experimental" since Optuna 3.2; optuna-dashboard shows the names
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metric_names))
         return self.search(search.name)
 
     def finish(self, name: str) -> None:

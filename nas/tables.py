@@ -1,0 +1,21 @@
+"""How tables and times look in the terminal."""
+
+from rich import box
+from rich.table import Table
+
+
+def make_table(*columns: str, title: str = "", left: tuple[str, ...] = ()) -> Table:
+    """A table that fits into 80 characters; numbers to the right, columns named in `left` to the left."""
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", collapse_padding=True, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 45 s, 3 min 10 s or 2 h 5 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
