@@ -65,12 +65,15 @@ def search(
         from nas.spec import read_spec
 
         checked = read_spec(spec)
-        front = run_search(checked, local=local, progress=progress)
+        front, failed = run_search(checked, local=local, progress=progress)
     except KeyboardInterrupt:
         progress.print(f"stopped; what is done is kept. Go on with: nas search {spec}", markup=False)
         raise typer.Exit(130) from None
     console = Console()
     print_front(console, front)
+    if failed:
+        console.print(f"{failed} jobs failed; try them again with: nas search {spec}", markup=False)
+        raise typer.Exit(1)
     where = "" if checked.storage == DEFAULT_STORAGE else f" --storage {checked.storage}"
     console.print(f"next: nas export {front.name} -o winner.json{where}", markup=False, highlight=False)
     console.print(f"      nas dashboard{where}", markup=False, highlight=False)

@@ -1,6 +1,7 @@
 """Borji's approaches as a method: which networks of higher resolution fit the budget, and which to train."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.problem import Candidate, CandidateSet, Problem
 from nas.spec import CompensationSpec
@@ -20,7 +21,7 @@ from search_spaces import (
 from trials import SOURCES
 
 # Features over which the chosen networks are spread: those that decide what conv1 and conv2 see.
-SPREAD_OVER = ("resolution", "kernel1", "stride1", "kernel2")
+SPREAD_OVER = ("resolution", "kernel1", "kernel2", "stride1")
 _CHOICE = {
     "conv1_channels": "channels1",
     "conv1_kernel": "kernel1",
@@ -51,8 +52,9 @@ def compensation_candidates(problem: Problem, settings: CompensationSpec) -> Can
     if not len(solutions):
         raise BudgetError(_why_none(solutions, windows, settings))
     search = problem.spec.search
-    points = np.stack([solutions.columns[name] for name in SPREAD_OVER], axis=1)
-    chosen = choose_spread(points, search.max_candidates, search.seed)
+    worthwhile = _overlapping(solutions, settings.overlap, search.max_candidates)
+    points = np.stack([solutions.columns[name][worthwhile] for name in SPREAD_OVER], axis=1)
+    chosen = worthwhile[choose_spread(points, search.max_candidates, search.seed)]
     candidates = [_candidate(problem, solutions.row(index)) for index in chosen]
     return CandidateSet(
         enumerated=solutions.enumerated,
@@ -74,6 +76,16 @@ def _candidate(problem: Problem, row: dict[str, int]) -> Candidate:
         architecture=architecture,
         cost=count_cost(architecture),
     )
+
+
+def _overlapping(solutions: Solutions, overlap: float, enough: int) -> NDArray[np.int64]:
+    """Indices of the solutions whose conv windows overlap by this share of the kernel; all where these are too few."""
+    columns = solutions.columns
+    overlapping = np.ones(len(solutions), dtype=bool)
+    for conv in ("1", "2"):
+        overlapping &= columns[f"stride{conv}"] <= (1 - overlap) * columns[f"kernel{conv}"]
+    found = np.flatnonzero(overlapping)
+    return found if len(found) >= enough else np.arange(len(solutions))
 
 
 def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int]:

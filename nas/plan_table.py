@@ -31,7 +31,7 @@ def print_plan(console: Console, plan: Plan) -> None:
 def _row(network: Candidate) -> list[str]:
     choice, cost = network.choice, network.cost
     conv1, conv2 = (
-        f"{choice[f'{conv}_kernel']}x{choice[f'{conv}_kernel']} / {choice[f'{conv}_stride']} + {choice[f'{conv}_padding']}"
+        "{0}x{0} / {1} + {2}".format(*(choice[f"{conv}_{value}"] for value in ("kernel", "stride", "padding")))
         for conv in ("conv1", "conv2")
     )
     return [

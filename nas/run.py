@@ -13,8 +13,8 @@ from trials.ray_tune import run_on_ray
 from trials.store import Store
 
 
-def run_search(spec: Spec, *, local: bool, progress: Console) -> Front:
-    """Train what the store does not have yet, on Ray or in this process; the finished front.
+def run_search(spec: Spec, *, local: bool, progress: Console) -> tuple[Front, int]:
+    """Train what the store does not have yet, on Ray or in this process; the front, and how many jobs failed.
 
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
@@ -32,8 +32,8 @@ def run_search(spec: Spec, *, local: bool, progress: Console) -> Front:
                 else:
                     run_on_ray(search, dataset, store.checkpoints, workers=spec.search.workers)
         for job, message in search.failures:
-            progress.print(f"failed: seed {job.seed} at {job.architecture.resolution} px: {message}", markup=False)
-        if search.failures:
-            progress.print("the same command tries the failed ones again")
-        store.finish(spec.name)
-        return read_front(store, spec.name)
+            line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {message}"
+            progress.print(line, markup=False, soft_wrap=True)
+        if not search.failures:
+            store.finish(spec.name)
+        return read_front(store, spec.name), len(search.failures)

@@ -102,6 +102,13 @@ class CompensationSpec(_Section):
     kernel: OrderedRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
     stride: OrderedRange = Field((1, 5), description="Strides tried, inclusive.")
     padding: OrderedRange = Field((1, 5), description="Paddings tried, inclusive.")
+    overlap: Real = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Networks are chosen among those in which neighbouring windows of both convs share at least this "
+        "part of the kernel, as long as there are enough of them.",
+    )
 
 
 class TrainSpec(_Section):

@@ -1,0 +1,79 @@
+"""Searches small enough for every run of the tests, on real images, with real workers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from nas.spec import Spec, parse_spec
+
+NAS = str(Path(sys.executable).with_name("nas"))
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {"source": "mnist5k"},
+    "base": {
+        "network": "lenet",
+        "resolution": 14,
+        "conv1": {"channels": 6, "kernel": 3},
+        "conv2": {"channels": 8, "kernel": 5},
+    },
+    "budget": {"params": "1.0x", "macs": "1.0x"},
+    "methods": [{"name": "compensation", "approaches": ["IV"], "tolerance": 0.1}],
+    "train": {"preset": "borji", "epochs": 1, "seeds": 2},
+    "search": {"max_candidates": 2, "workers": 2},
+    "storage": "sqlite:///nas.db",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Step times are not kept from one run of the tests to the next, and no storage comes from outside."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("NAS_STORAGE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., Spec]:
+    """The small spec; keyword arguments replace its sections."""
+
+    def make(**changes: Any) -> Spec:
+        return parse_spec(SMALL | changes, origin="small")
+
+    return make
+
+
+def write_spec(folder: Path, **changes: Any) -> Path:
+    """The small spec as a file in a folder."""
+    path = folder / "small.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe").dump(SMALL | changes, file)
+    return path
+
+
+def run_nas(folder: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """The installed command in a folder, as a person runs it."""
+    return subprocess.run(
+        [NAS, *arguments], cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=environment()
+    )
+
+
+def environment() -> dict[str, str]:
+    """For a process of the tests: colours off, and a width at which nothing wraps."""
+    return {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
+
+
+@pytest.fixture(scope="session")
+def finished_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `nas search small.yaml` has run on Ray to its end; tests only read it."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = run_nas(folder, "search", str(write_spec(folder)))
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "stderr.txt").write_text(done.stderr)
+    return folder

@@ -1,0 +1,159 @@
+"""Approach IV: the independent counts of the reference, brute force on small ranges, and every cost recounted."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_spaces import (
+    COSTS,
+    INPUT,
+    Architecture,
+    Conv,
+    Flatten,
+    LeNet,
+    NetworkError,
+    Node,
+    Ranges,
+    apply_approach_iv,
+    base_row,
+    count_cost,
+    solve_approach_iv,
+    window,
+)
+from search_spaces.compensation import FREE
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "borji_approach_iv.json").read_text())
+
+
+def reference_base(net: dict[str, int]) -> Architecture:
+    conv1 = Conv(out_channels=net["K1"], kernel=net["C1"], bias=False)
+    conv2 = Conv(out_channels=net["K2"], kernel=net["C2"], bias=False)
+    image = (net["D"], net["N"], net["N"])
+    return LeNet(conv1=conv1, conv2=conv2, hidden=net["fc1"], pool=False).architecture(image, net["classes"])
+
+
+@pytest.mark.parametrize("entry", REFERENCE["results"], ids=lambda e: f"{e['net']}-{e['ranges']}-{e['constraint']}")
+def test_reference_counts(entry: dict[str, Any]) -> None:
+    net, limits = REFERENCE["nets"][entry["net"]], REFERENCE["ranges"][entry["ranges"]]
+    base = reference_base(net)
+    name = {"params": "params", "flops": "macs"}[entry["constraint"]]
+    total = getattr(count_cost(base), name)
+    convs = [node for node in base.nodes if isinstance(node.op, Conv)]
+    layers = sum(getattr(node.op, name)(base.source_shape(node)) for node in convs)
+    ranges = Ranges(kernel=tuple(limits["kernel"]), stride=tuple(limits["stride"]), padding=tuple(limits["pad"]))
+    for tolerance, key in ((0, "n_solutions"), (1, "n_tol_1pct"), (5, "n_tol_5pct")):
+        if key in entry:
+            # the reference bounds the cost of the two convs; the rest of the network costs the same for all
+            low = total - layers + math.ceil(layers * (100 - tolerance) / 100)
+            high = total - layers + layers * (100 + tolerance) // 100
+            resolutions = range(net["N"] + 1, 2 * net["N"] + 1)
+            found = solve_approach_iv(base, resolutions=resolutions, windows={name: (low, high)}, ranges=ranges)
+            assert len(found) == entry[key], key
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    pool=st.booleans(),
+    channels=st.integers(2, 6),
+    bound=st.fractions(min_value=1, max_value="1.3"),
+    names=st.sets(st.sampled_from(COSTS), min_size=1),
+    tolerance=st.sampled_from([0.0, 0.1, 0.5]),
+)
+def test_complete_against_brute_force(pool: bool, channels: int, bound: Any, names: set[str], tolerance: float) -> None:
+    convs = {"conv1": Conv(out_channels=channels, kernel=2), "conv2": Conv(out_channels=4, kernel=3)}
+    base = LeNet(**convs, hidden=3, pool=pool).architecture((2, 10, 10), 3)
+    ranges = Ranges(kernel=(2, 4), stride=(1, 2), padding=(0, 1))
+    cost = count_cost(base)
+    windows = {name: window(math.floor(getattr(cost, name) * bound), tolerance) for name in names}
+    found = solve_approach_iv(base, resolutions=[11, 13], windows=windows, ranges=ranges)
+    rows = {tuple(found.row(i)[name] for name in (*FREE, "channels1")) for i in range(len(found))}
+    assert len(rows) == len(found), "a network stands twice"
+    most = max((row[-1] for row in rows), default=0)
+    assert rows == brute_force(base, windows, range(1, most + 3))
+
+
+def brute_force(base: Architecture, windows: dict[str, tuple[int, int]], channels: range) -> set[tuple[int, ...]]:
+    kernels, strides, paddings = (3, 4), (1, 2), (0, 1)
+    found: set[tuple[int, ...]] = set()
+    for values in itertools.product((11, 13), kernels, strides, paddings, (2, 3, 4), strides, paddings, channels):
+        row = dict(zip((*FREE, "channels1"), values, strict=True))
+        try:
+            network = apply_approach_iv(base, row)
+        except NetworkError:
+            continue
+        kept = network.shapes["conv2"] == base.shapes["conv2"]
+        cost = count_cost(network)
+        if kept and all(low <= getattr(cost, name) <= high for name, (low, high) in windows.items()):
+            found.add(values)
+    return found
+
+
+def test_every_solution_costs_what_it_says() -> None:
+    base = reference_base(REFERENCE["nets"]["cifar_n16"])
+    cost = count_cost(base)
+    windows = {"params": window(cost.params, 0.02), "macs": window(cost.macs, 0.02)}
+    found = solve_approach_iv(base, resolutions=range(17, 33), windows=windows, ranges=Ranges())
+    assert len(found) > 500
+    for i in range(0, len(found), 19):
+        network = apply_approach_iv(base, found.row(i))
+        assert count_cost(network).to_json() == {name: found.row(i)[name] for name in COSTS}
+        assert network.shapes["conv2"] == base.shapes["conv2"]
+
+
+def test_window_is_exact_in_decimal() -> None:
+    assert window(100, 0.05) == (95, 100)
+    assert window(119_390, 0.05) == (113_421, 119_390)  # 113,420.5 rounded up
+    assert window(7, 0.0) == (7, 7)
+    assert window(10**15, 0.1) == (9 * 10**14, 10**15)  # floats would miss this by one part in 10^16
+
+
+def test_nearest_when_none_fits() -> None:
+    base = reference_base(REFERENCE["nets"]["mnist_n14"])
+    windows = {"params": (1, 500), "macs": (1, 10**9)}
+    found = solve_approach_iv(base, resolutions=[15], windows=windows, ranges=Ranges())
+    assert len(found) == 0
+    assert found.nearest is not None
+    assert found.nearest["channels1"] == 1
+    # the smallest network of all: a 4x4 kernel and 3x3 kernels on one channel
+    rest = count_cost(base).params - (10 * 9 + 10 * 10 * 9)
+    assert found.nearest["params"] == rest + 16 + 10 * 9
+
+
+def test_no_geometry_keeps_the_side() -> None:
+    base = reference_base(REFERENCE["nets"]["mnist_n14"])
+    ranges = Ranges(kernel=(8, 8), stride=(5, 5), padding=(0, 0))
+    found = solve_approach_iv(base, resolutions=[15], windows={"params": (1, 10**9)}, ranges=ranges)
+    assert len(found) == 0
+    assert found.nearest is None
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([("a", Flatten(), INPUT)], "needs two convs, but the network has 0"),
+        (
+            [("a", Conv(out_channels=2, kernel=1), INPUT), ("b", Flatten(), "a")],
+            "needs two convs, but the network has 1",
+        ),
+        (
+            [("a", Conv(out_channels=2, kernel=3, dilation=2), INPUT), ("b", Conv(out_channels=2, kernel=1), "a")],
+            "needs plain convs, but 'a' has groups or dilation",
+        ),
+    ],
+)
+def test_networks_that_it_cannot_edit(nodes: list[tuple[str, Any, str]], message: str) -> None:
+    built = tuple(Node(name=name, op=op, inputs=(source,)) for name, op, source in nodes)
+    base = Architecture(input=(1, 9, 9), nodes=built)
+    with pytest.raises(NetworkError, match=message):
+        solve_approach_iv(base, resolutions=[10], windows={"params": (1, 9)}, ranges=Ranges())
+
+
+def test_base_row_rebuilds_the_base() -> None:
+    base = reference_base(REFERENCE["nets"]["fmnist_n12"])
+    assert apply_approach_iv(base, base_row(base)) == base
