@@ -24,7 +24,8 @@ from nas.export_format import (
 from nas.spec_errors import explain
 from search_spaces import Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
-from trials.checkpoint import load_weights, read_bytes, read_weights, write_atomically
+from trials.checkpoint import load_weights, read_bytes, read_weights
+from trials.files import write_atomically
 from trials.images import Preprocess
 from trials.run import checkpoint_path
 from trials.store import Store

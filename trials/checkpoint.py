@@ -1,8 +1,6 @@
 """Weights on disk: one safetensors file a job, complete or not there at all."""
 
 import hashlib
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,28 +12,6 @@ from search_spaces import NasError
 
 class CheckpointError(NasError):
     """Weights that are missing, damaged, or of another network."""
-
-
-def write_atomically(files: Mapping[Path, bytes]) -> None:
-    """Write files so that another process, or a later run after a crash, sees each whole or not at all.
-
-    None is put in place before all are written. Raises CheckpointError where they cannot be, as on a full disk.
-    """
-    parts = {path.with_name(f".{path.name}.{os.getpid()}.part"): path for path in files}
-    try:
-        for part, path in parts.items():
-            with part.open("wb") as file:
-                file.write(files[path])
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in parts.items():
-            part.replace(path)
-    except OSError as error:
-        names = ", ".join(map(str, files))
-        raise CheckpointError(f"files must be writable, but {names}: {error.strerror}") from error
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
 
 
 def weights_bytes(module: nn.Module) -> bytes:

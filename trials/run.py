@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from search_spaces.build import build
-from trials.checkpoint import load_weights, read_weights, sha256, weights_bytes, write_atomically
+from trials.checkpoint import load_weights, read_weights, sha256, weights_bytes
 from trials.data import Dataset
+from trials.files import write_atomically
 from trials.images import prepare_split
 from trials.job import Job, JobResult
 from trials.train import count_correct, train_network

@@ -3,10 +3,13 @@
 import json
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from trials.files import FilesError, write_atomically
 
 
 class StepTimes:
@@ -23,13 +26,9 @@ class StepTimes:
     def write(self, architecture_id: str, batch_size: int, seconds: float) -> None:
         """Keep a time; where the folder cannot be written, it is measured again next time."""
         known = self._all() | {self._key(architecture_id, batch_size): seconds}
-        part = self._path.with_suffix(f".{os.getpid()}.part")
-        try:
+        with suppress(OSError, FilesError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(known))
-            part.replace(self._path)
-        except OSError:
-            part.unlink(missing_ok=True)
+            write_atomically({self._path: json.dumps(known).encode()})
 
     def _key(self, architecture_id: str, batch_size: int) -> str:
         return f"{self._machine}: {architecture_id} x {batch_size}"

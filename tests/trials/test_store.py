@@ -1,0 +1,199 @@
+"""The store on real SQLite files: what it keeps, and which files it refuses."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState
+
+from tests.trials.test_job import make_job
+from trials import schema
+from trials.job import JobFailure, JobResult
+from trials.store import Store, StoredSearch, StoreError, TrialRecord
+
+SEARCH = StoredSearch(name="a", spec={"x": 1}, data={"y": 2}, versions={"z": "3"}, finished=False)
+RESULT = JobResult(correct=90, images=100, weights_sha256="ab", wall_seconds=2.5)
+
+
+def record(slack: int = -5, job_id: str = "j") -> TrialRecord:
+    return TrialRecord(
+        params={"resolution": 20},
+        distributions={"resolution": IntDistribution(14, 28)},
+        attributes={"job_id": job_id, "macs": 1000},
+        objectives=["accuracy", "macs"],
+        constraints={"params": -1, "macs": slack},
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/nas.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store(url, create=True) as opened:
+        opened.begin(SEARCH, ["maximize", "minimize"], ["validation accuracy", "macs"])
+        yield opened
+
+
+def test_search_is_kept_as_it_began(store: Store) -> None:
+    again = store.begin(
+        StoredSearch(name="a", spec={"x": 9}, data={}, versions={}, finished=False),
+        ["maximize", "minimize"],
+        ["validation accuracy", "macs"],
+    )
+    assert again == SEARCH
+    assert not store.search("a").finished
+    store.finish("a")
+    assert store.search("a").finished
+    assert store.search_names() == ["a"]
+
+
+def test_results_are_by_job_id(store: Store) -> None:
+    job = make_job()
+    assert store.results([job.id]) == {}
+    store.record_result(job, RESULT)
+    assert store.results([job.id, "unknown"]) == {job.id: RESULT}
+    assert store.job(job.id) == job
+    later = JobResult(correct=91, images=100, weights_sha256="cd", wall_seconds=2.0)
+    store.record_result(job, later)
+    assert store.results([job.id]) == {job.id: later}
+    assert store.results(str(number) for number in range(1200)) == {}
+
+
+def test_trials_are_optunas(store: Store, url: str) -> None:
+    store.record_trial("a", record(), RESULT)
+    study = optuna.load_study(study_name="a", storage=url)
+    (trial,) = study.trials
+    assert trial.state == TrialState.COMPLETE
+    assert trial.values == [0.9, 1000.0]
+    assert trial.params == {"resolution": 20}
+    assert trial.user_attrs == {
+        "job_id": "j", "macs": 1000, "slack_params": -1, "slack_macs": -5, "wall_seconds": 2.5,
+    }  # fmt: skip
+    assert trial.duration is not None
+    assert trial.duration.total_seconds() == 2.5
+    assert study.metric_names == ["validation accuracy", "macs"]
+
+
+def test_over_budget_is_infeasible_for_optuna_and_its_dashboard(store: Store, url: str) -> None:
+    store.record_trial("a", record(slack=-5), RESULT)
+    store.record_trial("a", record(slack=7), JobResult(correct=99, images=100, weights_sha256="", wall_seconds=1))
+    study = optuna.load_study(study_name="a", storage=url)
+    assert [trial.number for trial in study.best_trials] == [0]
+    assert max(study.trials[1].constraints.values()) == 7
+    assert study.trials[1].system_attrs["constraints"] == [-1, 7]  # what optuna-dashboard reads
+    sampler = optuna.samplers.NSGAIISampler(population_size=2, seed=0)
+    asked = optuna.load_study(study_name="a", storage=url, sampler=sampler).ask({"resolution": IntDistribution(14, 28)})
+    assert "resolution" in asked.params
+
+
+def test_failure_is_a_failed_trial(store: Store, url: str) -> None:
+    store.record_trial("a", record(), JobFailure(message="the loss must stay finite"))
+    (trial,) = optuna.load_study(study_name="a", storage=url).trials
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["failure"] == "the loss must stay finite"
+    assert store.trials("a") == []
+
+
+def test_unknown_search_names_the_near_ones(store: Store) -> None:
+    for name in ("digits-14px", "digits-20px", "cifar"):
+        store.begin(StoredSearch(name=name, spec={}, data={}, versions={}, finished=False), ["maximize"], ["accuracy"])
+    with pytest.raises(StoreError, match=r"'digits-15px' is not; did you mean digits-\d\dpx, digits-\d\dpx\?"):
+        store.search("digits-15px")
+
+
+def test_no_search_at_all(url: str) -> None:
+    with Store(url, create=True) as empty, pytest.raises(StoreError, match="it holds none yet"):
+        empty.search("a")
+
+
+def test_reading_makes_no_file(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is none; run a search, or use --storage"):
+        Store(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"nowhere does not; create it"):
+        Store(f"sqlite:///{tmp_path}/nowhere/nas.db", create=True)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("nas.db", "must be a URL such as"),
+        ("postgresql+psycopg://me:secret@host/db", r"but is postgresql\+psycopg://me:\*\*\*@host/db"),
+        ("sqlite://", "must be a SQLite file"),
+        ("sqlite:///:memory:", "must be a SQLite file"),
+    ],
+)
+def test_other_urls(bad: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message) as caught:
+        Store(bad, create=True)
+    assert "secret" not in str(caught.value)
+
+
+def test_foreign_database_is_left_alone(url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as connection:
+        connection.execute("CREATE TABLE customers (id INTEGER)")
+    connection.close()
+    before = (tmp_path / "nas.db").read_bytes()
+    with pytest.raises(StoreError, match="must be one of this service, but holds other tables"):
+        Store(url, create=True)
+    assert (tmp_path / "nas.db").read_bytes() == before
+
+
+def test_newer_database_is_refused(store: Store, url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as connection:
+        connection.execute("UPDATE nas_schema SET version = 2")
+    connection.close()
+    with pytest.raises(StoreError, match="must have schema version 1 or older, but has 2; install a newer version"):
+        Store(url)
+
+
+def test_no_database_at_all(url: str, tmp_path: Path) -> None:
+    (tmp_path / "nas.db").write_text("this is a letter, not a database; " * 100)
+    with pytest.raises(StoreError, match="must be a SQLite database, but is another file"):
+        Store(url)
+    (tmp_path / "nas.db").unlink()
+    (tmp_path / "nas.db").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened; check its rights"):
+        Store(url)
+
+
+def test_locked_database(store: Store, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
+    other = sqlite3.connect(tmp_path / "nas.db", check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="must be free, but another process has locked it for 1 s"):
+        Store(url)
+    free = threading.Timer(0.5, other.rollback)  # a lock that goes away in time is waited for
+    free.start()
+    with Store(url) as opened:
+        assert opened.search_names() == ["a"]
+    free.join()
+    other.close()
+
+
+def _open(url: str) -> None:
+    with Store(url, create=True) as opened:
+        opened.begin(SEARCH, ["maximize", "minimize"], ["validation accuracy", "macs"])
+
+
+def test_many_processes_on_a_fresh_file(url: str) -> None:
+    context = get_context("spawn")
+    processes = [context.Process(target=_open, args=(url,)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 6
+    with Store(url) as opened:
+        assert opened.search_names() == ["a"]
