@@ -99,12 +99,13 @@ def _print_verdict(console: Console, front: Front) -> None:
         console.print("no network within the budget has all its seeds trained yet")
         return
     seeds = len(front.winner.validation.by_seed)
-    for label, network in (("winner", front.winner), ("base", front.base)):
+    base_wins = front.base is not None and front.winner.id == front.base.id
+    if base_wins:
+        console.print("no candidate beats the base on validation: the base itself is the winner")
+    for label, network in (("winner", front.winner), ("base", None if base_wins else front.base)):
         if network is not None and network.test is not None:
             console.print(
                 f"test accuracy of the {label}, {network.resolution} px: {score_text(network.test)} "
                 f"(mean ± std of {seeds} seeds)",
                 highlight=False,
             )
-    if front.base is not None and front.winner.id == front.base.id:
-        console.print("no candidate beats the base on validation")

@@ -1,0 +1,129 @@
+"""The spec: what it means, and one clear line for what it may not say."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.spec import Spec, parse_spec, read_spec
+from nas.spec_errors import SpecError
+from tests.conftest import SMALL
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+
+
+def test_the_example() -> None:
+    spec = read_spec(EXAMPLE)
+    assert (spec.name, spec.base.resolution, spec.train.seeds, spec.search.max_candidates) == ("digits-14px", 14, 3, 12)
+    assert spec.methods[0].tolerance == 0.05
+    assert spec.objectives == ("accuracy", "macs")
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("params: 1.0x", "params: 0.58M").replace("macs: 1.0x", "macs: 1e6")
+    text = text.replace("epochs: 10", "epochs: 1e1").replace("hidden: 50", "hidden: 0.05K")
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    spec = read_spec(path)
+    assert (spec.train.epochs, spec.base.hidden) == (10, 50)
+    assert spec.budget.params == "0.58M"
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The small spec with one value replaced; `...` removes it."""
+    data: dict[str, Any] = parse_spec(SMALL, origin="small").model_dump(mode="json", exclude_unset=True)
+    section: Any = data
+    *outer, last = place.split(".")
+    for part in outer:
+        section = section[int(part)] if part.isdigit() else section.setdefault(part, {})
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("epochs", 3, "x.yaml: unknown key 'epochs' in the spec; known keys: name, data, base, budget, methods, "),
+        ("train.epoch", 3, "unknown key 'epoch' in train; known keys: preset, epochs, seeds"),
+        ("base.conv1.width", 3, "unknown key 'width' in base.conv1; known keys: channels, kernel, stride, padding"),
+        ("data.split.train", 0.5, r"unknown key 'train' in data.split; known keys: validation, test, seed"),
+        ("methods.0.tol", 1, "unknown key 'tol' in methods.0; known keys: name, approaches, tolerance"),
+        ("base", ..., "key 'base' is required, but missing"),
+        ("base.conv1.kernel", ..., "key 'base.conv1.kernel' is required, but missing"),
+        ("train.epochs", "ten", "train.epochs must be a number such as .*, but got 'ten'"),
+        ("train.epochs", True, "train.epochs must be a number such as .*, but got True"),
+        ("train.epochs", 1.5, r"train.epochs must be a whole number, but got 1\.5"),
+        ("train.epochs", 0, "train.epochs must be greater than or equal to 1, but got 0"),
+        ("train.epochs", [1], "train.epochs must be a number"),
+        ("train.preset", "adam", "train.preset must be 'borji', but got 'adam'"),
+        ("train", 3, "train must be a valid dictionary"),
+        ("base.network", "resnet", "base.network must be 'lenet', but got 'resnet'"),
+        ("base.pool", "maybe", "base.pool must be a valid boolean, but got 'maybe'"),
+        ("data.source", "mnist", "data.source must be one of mnist5k, but got 'mnist'"),
+        ("data.split", {"test": 0.6}, r"data.split.test must be less than 0\.5, but got 0\.6"),
+        ("budget", {}, "budget must name at least one of params, macs, activation_elements"),
+        ("budget.params", "much", "budget.params must be a number"),
+        ("budget.params", "0x", "budget.params must be above 0"),
+        ("methods.0.approaches", ["V"], "methods.0.approaches.0 must be 'IV', but got 'V'"),
+        ("methods.0.kernel", [5, 3], r"methods.0.kernel must be \[lowest, highest\]"),
+        ("methods", [], "methods .* at least 1 item"),
+        ("objectives", ["macs", "accuracy"], "objectives must begin with accuracy"),
+        ("objectives", ["accuracy"], "objectives must hold accuracy and at least one cost"),
+        ("name", "../../etc/passwd", "name must be 1 to 64 letters, digits"),
+        ("name", "a\x1b[31m", "name must be 1 to 64 letters, digits"),
+        ("name", "", "name must be 1 to 64 letters, digits"),
+    ],
+)
+def test_one_clear_line(place: str, value: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        parse_spec(changed(place, value), origin="x.yaml")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("x.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "must be YAML, but"),
+        ("name: a\nname: b\n", 'must be YAML, but.*found duplicate key "name"'),
+        ("!!python/object/apply:os.system ['true']", "must be YAML, but.*could not determine a constructor"),
+        ("- 1", "must hold keys such as name, data and base, but holds list"),
+        ("", "must hold keys such as name, data and base, but holds NoneType"),
+    ],
+)
+def test_bad_files(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=message):
+        read_spec(path)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="nothing: No such file"):
+        read_spec(tmp_path / "nothing")
+    with pytest.raises(SpecError, match="Is a directory"):
+        read_spec(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match="not UTF-8 text"):
+        read_spec(tmp_path / "binary")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4))
+def test_any_value_anywhere_is_taken_or_explained(value: Any) -> None:
+    for place in ("train.epochs", "budget.macs", "base.conv2", "methods", "objectives", "storage"):
+        try:
+            parse_spec(changed(place, value), origin="x.yaml")
+        except SpecError as error:
+            assert str(error).startswith("x.yaml: ")  # noqa: PT017 the value decides whether there is an error
+
+
+def test_meaning_leaves_out_what_changes_no_number(small: Callable[..., Spec]) -> None:
+    one = small(search={"workers": 1, "max_candidates": 2}, storage="sqlite:///b.db")
+    assert one.meaning() == small().meaning()
+    assert one.meaning() != small(train={"epochs": 2, "seeds": 2}).meaning()
