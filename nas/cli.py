@@ -60,12 +60,15 @@ def search(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Console(stderr=True)
     try:
-        from nas.run import run_search
-        from nas.show import print_front
+        from nas.plan import make_plan
         from nas.spec import read_spec
 
         checked = read_spec(spec)
-        front, failed = run_search(checked, local=local, progress=progress)
+        made = make_plan(checked)  # a spec that cannot be planned is told before torch and Ray take seconds to load
+        from nas.run import run_search
+        from nas.show import print_front
+
+        front, failed = run_search(made, local=local, progress=progress)
     except KeyboardInterrupt:
         progress.print(f"stopped; what is done is kept. Go on with: nas search {spec}", markup=False)
         raise typer.Exit(130) from None

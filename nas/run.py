@@ -3,22 +3,21 @@
 from rich.console import Console
 
 from dashboards import Front, read_front
-from nas.plan import make_plan
+from nas.plan import Plan
 from nas.search import Search, lock_search
 from nas.show import ProgressView
-from nas.spec import Spec
 from trials.dataset import load_dataset
 from trials.loop import run_locally
 from trials.ray_tune import run_on_ray
 from trials.store import Store
 
 
-def run_search(spec: Spec, *, local: bool, progress: Console) -> tuple[Front, int]:
+def run_search(plan: Plan, *, local: bool, progress: Console) -> tuple[Front, int]:
     """Train what the store does not have yet, on Ray or in this process; the front, and how many jobs failed.
 
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
-    plan = make_plan(spec)
+    spec = plan.problem.spec
     with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
         dataset = load_dataset(spec.data)
         with ProgressView(progress) as view:

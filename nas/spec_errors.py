@@ -20,9 +20,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     name = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        section = ".".join(str(part) for part in place[:-1]) or "the spec"
+        section = ".".join(str(part) for part in place[:-1])
+        where = f"in {section}" if section else "at the top"
         known = ", ".join(_section(model, place[:-1]).model_fields)
-        return f"unknown key {place[-1]!r} in {section}; known keys: {known}{more}"
+        return f"unknown key {place[-1]!r} {where}; known keys: {known}{more}"
     if first["type"] == "missing":
         return f"key {name!r} is required, but missing{more}"
     rule = first["msg"].removeprefix("Value error, ")

@@ -8,8 +8,8 @@ def choose_spread(points: NDArray[np.int64], count: int, seed: int) -> list[int]
     """Indices of `count` of the points [T, F], spread over the features; all where there are no more.
 
     The points are put in order by their features, the first one foremost, and cut into `count` equal strata; one
-    of each is drawn. Farthest-point sampling, which we tried first, picks the corners of the space: networks with
-    the largest strides and kernels, which were 0.7 points worse than a random choice (docs/results.md).
+    of each is drawn. (Farthest-point sampling picks the corners of the space instead: the largest strides and the
+    smallest kernels, which skip most of an image.)
     """
     if len(points) <= count:
         return list(range(len(points)))

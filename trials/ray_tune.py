@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -86,6 +87,8 @@ def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: in
     """
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # our own progress and errors are shown instead
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)  # start all workers at once, not one after the other
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(
         num_cpus=workers,
         num_gpus=0,
@@ -94,6 +97,7 @@ def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: in
         configure_logging=False,
         logging_level=logging.CRITICAL,
     )
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place, which ends this process at once
     try:
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             _fit(source, dataset, folder, scratch)

@@ -49,7 +49,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("epochs", 3, "x.yaml: unknown key 'epochs' in the spec; known keys: name, data, base, budget, methods, "),
+        ("epochs", 3, "x.yaml: unknown key 'epochs' at the top; known keys: name, data, base, budget, methods, "),
         ("train.epoch", 3, "unknown key 'epoch' in train; known keys: preset, epochs, seeds"),
         ("base.conv1.width", 3, "unknown key 'width' in base.conv1; known keys: channels, kernel, stride, padding"),
         ("data.split.train", 0.5, r"unknown key 'train' in data.split; known keys: validation, test, seed"),

@@ -1,0 +1,36 @@
+# Both `make demo` and `make test` set everything up by themselves, from nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all check setup chromium schema
+
+demo: setup
+	$(BIN)/nas search examples/quickstart.yaml
+
+test: check chromium
+	$(BIN)/python -m pytest
+
+test-all: check chromium
+	$(BIN)/python -m pytest -m ""
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+# For the test that opens optuna-dashboard in a browser; without it that test is skipped and says so.
+chromium:
+	@command -v chromium chromium-browser >/dev/null || \
+	  { apt-get update && apt-get install --yes chromium; } >/dev/null 2>&1 || \
+	  echo "chromium could not be installed: the browser test will be skipped"
+
+schema: setup
+	$(BIN)/python -c "import json; from nas.export_format import ExportedNetwork as E; \
+	  print(json.dumps(E.model_json_schema(), indent=2))" > nas/network.schema.json

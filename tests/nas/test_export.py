@@ -1,0 +1,199 @@
+"""The winner taken away, loaded in a fresh process, and checked."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+
+import nas
+from nas.export import ExportError, export_winner, load_export, write_export
+from nas.export_format import ExportedNetwork
+from nas.verify import verify_export
+from search_spaces import NasError
+from tests.conftest import run_nas
+from trials import DataSettings
+from trials.dataset import load_dataset
+from trials.store import Store
+
+SCHEMA = Path(nas.__file__).with_name("network.schema.json")
+
+
+@pytest.fixture
+def store(finished_search: Path) -> Any:
+    with Store(f"sqlite:///{finished_search}/nas.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def winner(store: Store, tmp_path: Path) -> Path:
+    write_export(store, "small", tmp_path / "winner.json", force=False)
+    return tmp_path / "winner.json"
+
+
+def test_published_schema_is_the_formats_own() -> None:
+    published = json.loads(SCHEMA.read_text())
+    assert published == ExportedNetwork.model_json_schema(), "write it again with: make schema"
+
+
+def test_export_keeps_the_schema(winner: Path) -> None:
+    content = json.loads(winner.read_text())
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+    assert content["weights"]["file"] == "winner.safetensors"
+    weights = (winner.parent / "winner.safetensors").read_bytes()
+    assert content["weights"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert {"nas-service", "torch", "optuna", "ray", "python"} == set(content["versions"])
+    for name, bound in content["budget"].items():
+        assert content["slack"][name] == content["costs"][name] - bound <= 0
+
+
+def test_fresh_process_scores_the_very_accuracy(winner: Path) -> None:
+    script = """
+import sys, nas
+from trials import DataSettings
+from trials.dataset import load_dataset
+import torch
+network = nas.load(sys.argv[1])
+dataset = load_dataset(DataSettings(source="mnist5k"))
+test = dataset.splits["test"]
+with torch.inference_mode():
+    found = network(torch.from_numpy(dataset.images[test])).argmax(1).numpy()
+print((found == dataset.labels[test]).mean(), network.info.weights.test_accuracy)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(winner)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    scored, stated = map(float, done.stdout.split())
+    assert scored == stated
+
+
+def test_weights_are_of_the_best_seed_on_validation(winner: Path) -> None:
+    content = json.loads(winner.read_text())
+    by_seed = content["validation_accuracy"]["by_seed"]
+    assert content["weights"]["validation_accuracy"] == max(by_seed.values())
+    assert content["weights"]["test_accuracy"] == content["test_accuracy"]["by_seed"][str(content["weights"]["seed"])]
+
+
+def test_loaded_network_takes_images_as_they_are(winner: Path) -> None:
+    network = nas.load(str(winner))
+    assert not network.training
+    image = torch.from_numpy(load_dataset(DataSettings(source="mnist5k")).images[:3])
+    larger = torch.nn.functional.interpolate(image.float(), scale_factor=3).to(torch.uint8)
+    assert network(larger).shape == (3, 10)
+    with pytest.raises(TypeError, match="must be uint8"):
+        network(image.float())
+
+
+def test_verify(winner: Path) -> None:
+    verified = verify_export(winner, score=True)
+    stated = json.loads(winner.read_text())
+    assert verified["params_of_torch_module"] == stated["costs"]["params"]
+    assert verified["test_accuracy"] == stated["weights"]["test_accuracy"]
+    shown = run_nas(winner.parent, "verify", "winner.json", "--score")
+    assert shown.returncode == 0
+    assert "test split scored again" in shown.stdout
+    assert "one MAC is one multiply-add" in shown.stdout
+    assert json.loads(run_nas(winner.parent, "verify", "winner.json", "--json").stdout)["slack"] == stated["slack"]
+
+
+def change(path: Path, place: str, value: Any) -> None:
+    content = json.loads(path.read_text())
+    section = content
+    *outer, last = place.split(".")
+    for part in outer:
+        section = section[int(part)] if part.isdigit() else section[part]
+    section[last] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("costs.params", 1, "must state what its network has, but states params 1, counted"),
+        ("costs.macs", 1, "states macs 1, counted"),
+        ("resolution", 99, "states resolution 99"),
+        ("network_id", "x", "states network_id x"),
+        ("slack.macs", -1, "must state slack as cost minus bound, but does not for macs"),
+        ("format_version", 2, "format_version must be 1, but got 2"),
+        ("surprise", 1, "unknown key 'surprise' at the top; known keys: format, format_version"),
+        ("weights.sha256", "0" * 64, "must have SHA-256 0000"),
+        ("weights.file", "../../secret.safetensors", "weights.file"),
+        ("weights.file", "other.safetensors", "weights must be readable at"),
+        ("weights.file", None, "must name its weights, but was printed without them"),
+        ("architecture.nodes.0.kernel", 99, "must hold a network that can exist: node 'conv1'"),
+        ("architecture.nodes.0.op", "attention", "node 'conv1': op must be one of"),
+        ("preprocessing.resize", "nearest", "preprocessing.resize must be 'bilinear, antialiased'"),
+    ],
+)
+def test_file_that_says_something_else(winner: Path, place: str, value: Any, message: str) -> None:
+    change(winner, place, value)
+    with pytest.raises(NasError, match=message) as caught:
+        load_export(winner)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("weights.test_accuracy", 0.5, r"must state what its weights score, but states 0\.5, scored"),
+        ("data.split_fingerprint", "x", "the images must be those of"),
+        ("data.source", "cifar", "the images must be one of mnist5k"),
+    ],
+)
+def test_score_that_is_not_the_files(winner: Path, place: str, value: Any, message: str) -> None:
+    change(winner, place, value)
+    with pytest.raises(ExportError, match=message):
+        verify_export(winner, score=True)
+
+
+def test_not_an_export_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"must be readable, but .*: No such file"):
+        load_export(tmp_path / "nothing.json")
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ExportError, match="must be an exported network: key 'format' is required"):
+        load_export(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(ExportError, match="must be an exported network: "):
+        load_export(tmp_path / "a.json")
+
+
+def test_files_are_not_replaced_unasked(store: Store, winner: Path) -> None:
+    before = winner.read_text()
+    with pytest.raises(ExportError, match=r"winner\.json exists; choose another or pass --force"):
+        write_export(store, "small", winner, force=False)
+    winner.unlink()
+    with pytest.raises(ExportError, match=r"winner\.safetensors exists"):
+        write_export(store, "small", winner, force=False)
+    write_export(store, "small", winner, force=True)
+    assert json.loads(winner.read_text()).keys() == json.loads(before).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/winner.json", "the folder of the file must exist"),
+        ("winner.txt", r"must end with \.json"),
+        ("d.json", "d.json exists"),
+    ],
+)
+def test_places_that_take_no_file(store: Store, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "d.json").mkdir()
+    with pytest.raises(ExportError, match=message):
+        write_export(store, "small", tmp_path / name, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["d.json"]
+
+
+def test_without_a_file_it_is_printed(finished_search: Path) -> None:
+    done = run_nas(finished_search, "export", "small")
+    assert json.loads(done.stdout)["weights"]["file"] is None
+    assert not (finished_search / "winner.json").exists()
+
+
+def test_unfinished_search_is_not_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboards.front._with_test", lambda store, network, results: network)
+    with pytest.raises(ExportError, match="search 'small' must be finished before its winner is exported"):
+        export_winner(store, "small")

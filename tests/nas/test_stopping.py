@@ -1,0 +1,143 @@
+"""Stopped at any moment, a search goes on, and its store ends as if nothing had happened."""
+
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NAS, environment, run_nas, write_spec
+from tests.nas.test_main_job import stored
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [NAS, "search", "small.yaml"],
+        cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
+    try:
+        connection = sqlite3.connect(f"file:{folder}/nas.db?mode=ro", uri=True, timeout=10)
+        found = connection.execute(query).fetchall()
+        connection.close()
+    except sqlite3.OperationalError:  # not there yet
+        return []
+    return found
+
+
+def wait_for_jobs(folder: Path, process: subprocess.Popen[str], count: int) -> None:
+    """Until the store holds so many jobs."""
+    deadline = time.monotonic() + 90
+    while len(rows(folder, "SELECT id FROM nas_jobs")) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the search has not come this far in 90 s"
+        time.sleep(0.02)
+
+
+def check_as_if_nothing_had_happened(folder: Path, finished: Path, kept: dict[str, tuple[str, int, float]]) -> None:
+    done = run_nas(folder, "search", "small.yaml")
+    assert done.returncode == 0, done.stderr
+    assert rows(folder, "SELECT DISTINCT state FROM trials") == [("COMPLETE",)]
+    assert rows(folder, "SELECT count(*) FROM trials") == [(6,)]
+    now = stored(folder)
+    assert {key: now[key] for key in kept} == kept, "a job in the store was trained again"
+    assert {k: v[:2] for k, v in now.items()} == {k: v[:2] for k, v in stored(finished).items()}
+    fronts = [run_nas(place, "front", "small", "--json").stdout for place in (folder, finished)]
+    assert [line for line in fronts[0].splitlines() if "seconds" not in line] == [
+        line for line in fronts[1].splitlines() if "seconds" not in line
+    ]
+
+
+def test_kill_9_in_the_middle(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    process = start(tmp_path)
+    wait_for_jobs(tmp_path, process, 2)
+    process.kill()
+    process.communicate()
+    assert ("RUNNING",) not in rows(tmp_path, "SELECT state FROM trials")
+    kept = stored(tmp_path)
+    assert 2 <= len(kept) < 6
+    check_as_if_nothing_had_happened(tmp_path, finished_search, kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1.0, 3.0, 5.0, 7.0, 9.0, 10.0, 11.0, 12.0, 13.0])
+def test_kill_9_at_any_moment(finished_search: Path, tmp_path: Path, seconds: float) -> None:
+    write_spec(tmp_path)
+    process = start(tmp_path)
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+    kept = stored(tmp_path) if rows(tmp_path, "SELECT version FROM nas_schema") else {}
+    check_as_if_nothing_had_happened(tmp_path, finished_search, kept)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
+    # hours of epochs: what ends here is a training, not a search that was nearly done
+    write_spec(tmp_path, train={"preset": "borji", "epochs": 100_000, "seeds": 2})
+    process = start(tmp_path)
+    deadline = time.monotonic() + 90
+    while not busy_workers(process.pid):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    started = time.monotonic()
+    process.send_signal(sent)
+    shown, errors = process.communicate(timeout=30)
+    assert time.monotonic() - started < 5
+    assert process.returncode == 130
+    assert "stopped; what is done is kept. Go on with: nas search small.yaml" in errors
+    assert "Traceback" not in errors
+    assert shown == ""
+    assert not busy_workers(process.pid)
+
+
+def busy_workers(driver: int) -> list[int]:
+    """Processes below the driver in which Ray runs a trainable."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            names[int(stat.parent.name)] = (stat.parent / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    return [
+        pid
+        for pid, name in names.items()
+        if name.startswith("ray::ImplicitFunc.train") and driver in line(pid, parents)
+    ]
+
+
+def line(pid: int, parents: dict[int, int]) -> set[int]:
+    """The process's ancestors."""
+    found: set[int] = set()
+    while pid in parents and pid not in found:
+        found.add(pid)
+        pid = parents[pid]
+    return found
+
+
+def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) -> None:
+    write_spec(tmp_path, train={"preset": "borji", "epochs": 6, "seeds": 2})
+    process = start(tmp_path)
+    deadline = time.monotonic() + 90
+    while not (workers := busy_workers(process.pid)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    subprocess.run(["kill", "-9", str(workers[0])], check=True)
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "the worker process died" in errors
+    assert "1 jobs failed; try them again with: nas search small.yaml" in shown
+    assert sorted(rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state")) == [("COMPLETE", 5), ("FAIL", 1)]
+    assert run_nas(tmp_path, "search", "small.yaml").returncode == 0
+    assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
