@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,20 @@ SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file; docs/
 Name = Annotated[str, typer.Argument(help="Name of a search.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Storage = Annotated[str, typer.Option(envvar="NAS_STORAGE", help="Database URL.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("nas-service"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
 
 
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")

@@ -50,11 +50,24 @@ class SourceFacts:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Decoded images uint8 [N, C, H, W], labels int64 [N], and the indices int64 of each split."""
+    """Decoded images uint8 [N, C, H, W], labels int64 [N], and the indices int64 of each split.
+
+    Equal when the fingerprints are, so that a worker, to which it comes anew with every job, prepares it once.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     splits: dict[SplitName, NDArray[np.int64]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return self.fingerprint, self.split_fingerprint
 
     @cached_property
     def fingerprint(self) -> str:

@@ -28,11 +28,16 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from search_spaces import NasError
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
 from trials.loop import JobSource, Outcome, try_job
 
 _METRIC = "accuracy"
+
+
+class WorkersError(NasError):
+    """Ray that cannot start."""
 
 
 class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
@@ -42,10 +47,16 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
         super().__init__(metric=_METRIC, mode="max")
         self._source = source
         self._running: dict[str, Job] = {}
+        self.error: NasError | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """The next job as a Tune configuration; None while Tune should wait."""
-        job = self._source.ask()
+        try:
+            job = self._source.ask()
+        except NasError as error:
+            self.error = error
+        if self.error is not None:
+            return Searcher.FINISHED
         if job is None:
             return Searcher.FINISHED if self._source.finished() else None
         self._running[trial_id] = job
@@ -58,7 +69,10 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
             outcome = JobFailure(message=result["failure"])
         elif not error and result is not None:
             outcome = JobResult(**json.loads(result["result"]))
-        self._source.tell(self._running.pop(trial_id), outcome)
+        try:
+            self._source.tell(self._running.pop(trial_id), outcome)
+        except NasError as failure:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead
+            self.error = failure
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore of its own, which is never asked for: the store remembers."""
@@ -69,6 +83,21 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class _StopOnError(tune.Stopper):  # type: ignore[misc, unused-ignore]
+    """Ends the run when an outcome could not be kept, as on a full disk."""
+
+    def __init__(self, jobs: _Jobs) -> None:
+        self._jobs = jobs
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped."""
+        return False
+
+    def stop_all(self) -> bool:
+        """True after an error."""
+        return self._jobs.error is not None
 
 
 def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None:
@@ -83,21 +112,13 @@ def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None
 def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: int) -> None:
     """Run all jobs of the source on `workers` actors of one core each; images are placed once per node.
 
-    Raises KeyboardInterrupt on Ctrl-C, after every Ray process has been stopped.
+    Raises KeyboardInterrupt on Ctrl-C, and what the source raises, after every Ray process has been stopped;
+    WorkersError where Ray cannot start.
     """
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # our own progress and errors are shown instead
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)  # start all workers at once, not one after the other
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        num_cpus=workers,
-        num_gpus=0,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        logging_level=logging.CRITICAL,
-    )
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place, which ends this process at once
+    _start_ray(workers)
     try:
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
             _fit(source, dataset, folder, scratch)
@@ -105,11 +126,32 @@ def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: in
         ray.shutdown()
 
 
+def _start_ray(workers: int) -> None:
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            num_cpus=workers,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.CRITICAL,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        ray.shutdown()
+        reason = " ".join(str(error).split())[:300]
+        raise WorkersError(f"Ray must be able to start on this machine, but: {reason}; try --local") from error
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place, which ends this process at once
+
+
 def _fit(source: JobSource, dataset: Dataset, folder: Path, scratch: str) -> None:
     trainable = tune.with_parameters(_trainable, dataset=dataset, folder=str(folder.resolve()))
+    jobs = _Jobs(source)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
-        tune_config=tune.TuneConfig(search_alg=_Jobs(source), num_samples=-1, reuse_actors=True),
-        run_config=tune.RunConfig(storage_path=scratch, name="jobs", verbose=0),
+        tune_config=tune.TuneConfig(search_alg=jobs, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(storage_path=scratch, name="jobs", verbose=0, stop=_StopOnError(jobs)),
     )
     tuner.fit()
+    if jobs.error is not None:
+        raise jobs.error

@@ -114,6 +114,10 @@ def open_database(url: str, *, create: bool) -> tuple[Engine, RDBStorage]:
             if create:
                 _make_schema(engine, url)
             return engine, RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
+    except RuntimeError as error:  # what Optuna raises for tables of another version of its own
+        engine.dispose()
+        reason = " ".join(str(error).split())
+        raise StoreError(f"the Optuna tables in {path} must be of the installed version, but: {reason}") from error
     except BaseException:
         engine.dispose()
         raise

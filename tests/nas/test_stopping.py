@@ -141,3 +141,36 @@ def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) 
     assert sorted(rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state")) == [("COMPLETE", 5), ("FAIL", 1)]
     assert run_nas(tmp_path, "search", "small.yaml").returncode == 0
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
+
+
+@pytest.mark.slow
+def test_database_that_stays_locked_ends_the_search_in_one_line(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    process = start(tmp_path)
+    wait_for_jobs(tmp_path, process, 1)
+    blocker = sqlite3.connect(tmp_path / "nas.db", timeout=10)
+    blocker.execute("BEGIN EXCLUSIVE")
+    _, errors = process.communicate(timeout=150)
+    blocker.rollback()
+    blocker.close()
+    assert process.returncode == 2
+    assert errors.splitlines()[-1].startswith("error: database nas.db must be free, but another process has locked it")
+    assert "Traceback" not in errors
+    check_as_if_nothing_had_happened(tmp_path, finished_search, stored(tmp_path))
+
+
+def test_two_searches_at_once_in_one_database(finished_search: Path, tmp_path: Path) -> None:
+    train = {"preset": "borji", "epochs": 1, "seeds": 1}
+    specs = []
+    for name in ("one", "two"):
+        specs.append(write_spec(tmp_path, name=name, train=train, search={"max_candidates": 2, "workers": 1}))
+        specs[-1] = specs[-1].rename(tmp_path / f"{name}.yaml")
+    processes = [
+        subprocess.Popen([NAS, "search", spec.name, "--local"], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
+        for spec in specs
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
+    assert rows(tmp_path, "SELECT count(*) FROM nas_jobs WHERE json_extract(job, '$.kind') = 'train'") == [(3,)]

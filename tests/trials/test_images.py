@@ -1,11 +1,14 @@
 """From pixels to what a network sees."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from trials import DataSettings
+from trials.data import SplitSettings
 from trials.dataset import load_dataset
 from trials.images import Preprocess, channel_statistics, prepare_split
 
@@ -41,6 +44,10 @@ def test_statistics_are_of_the_training_split() -> None:
     assert std == pytest.approx([(dataset.images[dataset.splits["train"]] / 255.0).std()])
 
 
-def test_prepared_once() -> None:
+def test_prepared_once_also_for_copies() -> None:
     dataset = load_dataset(DataSettings(source="mnist5k"))
-    assert prepare_split(dataset, "test", 14) is prepare_split(dataset, "test", 14)
+    copy = pickle.loads(pickle.dumps(dataset))
+    other = load_dataset(DataSettings(source="mnist5k", split=SplitSettings(seed=1)))
+    assert copy is not dataset
+    assert prepare_split(dataset, "test", 14) is prepare_split(copy, "test", 14)
+    assert prepare_split(dataset, "test", 14) is not prepare_split(other, "test", 14)

@@ -158,6 +158,14 @@ def test_newer_database_is_refused(store: Store, url: str, tmp_path: Path) -> No
         Store(url)
 
 
+def test_optuna_tables_of_another_version(store: Store, url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+    connection.close()
+    with pytest.raises(StoreError, match=r"the Optuna tables in .* must be of the installed version"):
+        Store(url)
+
+
 def test_no_database_at_all(url: str, tmp_path: Path) -> None:
     (tmp_path / "nas.db").write_text("this is a letter, not a database; " * 100)
     with pytest.raises(StoreError, match="must be a SQLite database, but is another file"):
