@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from moocore import is_nondominated
-from optuna.trial import FrozenTrial
 
 from search_spaces import COSTS
 from trials.job import JobResult
@@ -100,8 +99,9 @@ def read_front(store: Store, name: str) -> Front:
     """The front of a search as far as it has come; raises StoreError for an unknown name."""
     search = store.search(name)
     objectives, seeds = search.spec["objectives"], search.spec["train"]["seeds"]
-    trials = store.trials(name)
-    results = store.results(trial.user_attrs["job_id"] for trial in trials)
+    job_ids = set(search.job_ids)
+    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids and "failure" not in trial]
+    results = store.results(trial["job_id"] for trial in trials)
     networks = [network for network in _score_networks(trials, results) if len(network.job_ids) == seeds]
     base = next((network for network in networks if network.method == "base"), None)
     feasible = [network for network in networks if network.feasible]
@@ -121,17 +121,17 @@ def _rank(network: ScoredNetwork) -> tuple[float, int, str]:
     return network.validation.mean, -network.costs["macs"], network.id
 
 
-def _score_networks(trials: Sequence[FrozenTrial], results: dict[str, JobResult]) -> list[ScoredNetwork]:
+def _score_networks(trials: Sequence[dict[str, Any]], results: dict[str, JobResult]) -> list[ScoredNetwork]:
     """One entry a network, its trials put together, in the order of their first trial."""
-    by_network: defaultdict[str, dict[int, FrozenTrial]] = defaultdict(dict)
+    by_network: defaultdict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for trial in trials:
-        by_network[trial.user_attrs["network_id"]][trial.user_attrs["seed"]] = trial
+        by_network[trial["network_id"]][trial["seed"]] = trial
     return [_score_network(by_seed, results) for by_seed in by_network.values()]
 
 
-def _score_network(by_seed: dict[int, FrozenTrial], results: dict[str, JobResult]) -> ScoredNetwork:
-    attributes = next(iter(by_seed.values())).user_attrs
-    job_ids = {seed: by_seed[seed].user_attrs["job_id"] for seed in sorted(by_seed)}
+def _score_network(by_seed: dict[int, dict[str, Any]], results: dict[str, JobResult]) -> ScoredNetwork:
+    attributes = next(iter(by_seed.values()))
+    job_ids = {seed: by_seed[seed]["job_id"] for seed in sorted(by_seed)}
     return ScoredNetwork(
         id=attributes["network_id"],
         method=attributes["method"],

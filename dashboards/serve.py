@@ -36,7 +36,7 @@ def only_own_pages(app: _App, port: int) -> _App:
     optuna-dashboard checks neither, so without this any page open in the browser could delete a study
     (cross-site requests, or a foreign name that resolves to the loopback address).
     """
-    hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+    hosts = {f"{HOST}:{port}", f"localhost:{port}"} | ({HOST, "localhost"} if port == 80 else set())
 
     def guarded(environ: _Environ, start: _Start) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")

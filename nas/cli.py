@@ -1,6 +1,8 @@
 """The command line. Commands import what they run when they run, so that help and completion are quick."""
 
 import json
+import os
+import shlex
 import signal
 import sys
 from importlib.metadata import version
@@ -10,10 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import Architecture, NasError
 from trials import Recipe
-
-DEFAULT_STORAGE = "sqlite:///nas.db"
 
 app = typer.Typer(
     name="nas",
@@ -50,7 +51,6 @@ def plan(spec: SpecPath, as_json: AsJson = False) -> None:
     from nas.estimate import estimate_seconds
     from nas.plan import make_plan
     from nas.plan_table import print_plan
-    from nas.spec import read_spec
     from nas.tables import duration
     from trials.step_times import StepTimes
 
@@ -74,9 +74,9 @@ def search(
     """Search: train base and candidates, keep every trial, print the front. Goes on where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Console(stderr=True)
+    again = f"nas search {shlex.quote(str(spec))}{' --local' if local else ''}"
     try:
         from nas.plan import make_plan
-        from nas.spec import read_spec
 
         checked = read_spec(spec)
         made = make_plan(checked)  # a spec that cannot be planned is told before torch and Ray take seconds to load
@@ -85,14 +85,15 @@ def search(
 
         front, failed = run_search(made, local=local, progress=progress)
     except KeyboardInterrupt:
-        progress.print(f"stopped; what is done is kept. Go on with: nas search {spec}", markup=False)
+        progress.print(f"stopped; what is done is kept. Go on with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     console = Console()
     print_front(console, front)
     if failed:
-        console.print(f"{failed} jobs failed; try them again with: nas search {spec}", markup=False)
+        console.print(f"{failed} jobs failed; try them again with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    where = "" if checked.storage == DEFAULT_STORAGE else f" --storage {checked.storage}"
+    default = os.environ.get("NAS_STORAGE", DEFAULT_STORAGE)
+    where = "" if checked.storage == default else f" --storage {shlex.quote(checked.storage)}"
     console.print(f"next: nas export {front.name} -o winner.json{where}", markup=False, highlight=False)
     console.print(f"      nas dashboard{where}", markup=False, highlight=False)
 

@@ -15,6 +15,7 @@ from search_spaces import (
     apply_approach_iv,
     choose_spread,
     count_cost,
+    relative_miss,
     solve_approach_iv,
     window,
 )
@@ -109,9 +110,7 @@ def _why_none(solutions: Solutions, windows: dict[str, tuple[int, int]], setting
             "approach IV must keep conv2's output side, but no kernel, stride and padding in methods' ranges does; "
             "widen them"
         )
-    misses = {
-        name: max(least - nearest[name], nearest[name] - most) / max(most, 1) for name, (least, most) in windows.items()
-    }
+    misses = {name: float(relative_miss(nearest[name], *windows[name])) for name in windows}
     name = max(misses, key=lambda key: misses[key])
     least, most = windows[name]
     return (

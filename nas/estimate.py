@@ -30,4 +30,4 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
             times.write(network.id, batch, known)
         seconds.append(known)
     steps = -(-split_sizes(spec.data)["train"] // batch) * recipe.epochs
-    return STARTUP_SECONDS + mean(seconds) * steps * len(plan.training_jobs()) / spec.search.workers
+    return STARTUP_SECONDS + mean(seconds) * steps * plan.trainings / spec.search.workers

@@ -61,7 +61,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
     """
     search, front = store.search(name), read_front(store, name)
     base, winner = front.base, front.winner
-    if base is None or winner is None or base.test is None or winner.test is None:
+    if not search.finished or base is None or winner is None or base.test is None or winner.test is None:
         raise ExportError(f"search {name!r} must be finished before its winner is exported; run nas search again")
     seed = max(winner.validation.by_seed, key=lambda key: (winner.validation.by_seed[key], -key))
     job = store.job(winner.job_ids[seed])
@@ -77,7 +77,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         resolution=winner.resolution,
         preprocessing=Preprocessing(
             input="uint8 [N, C, H, W]",
-            scale=255.0,
+            scale=255,
             resize="bilinear, antialiased",
             mean=search.data["mean"],
             std=search.data["std"],
@@ -111,15 +111,18 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
 
 
 def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
-    """Write the winner to a .json file and its weights beside it, both or none."""
+    """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
     weights = path.with_suffix(".safetensors")
-    if path.suffix != ".json":
-        raise ExportError(f"the file must end with .json, as its weights go beside it, but is {path}")
-    if not path.parent.is_dir():
-        raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-    for target in (path, weights):
-        if target.is_dir() or (target.exists() and not force):
-            raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
+    if path.suffix != ".json" or not path.name.isprintable() or "\\" in path.name:
+        raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
+    try:
+        if not path.parent.is_dir():
+            raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
+        for target in (path, weights):
+            if target.is_dir() or (target.exists() and not force):
+                raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
+    except OSError as error:
+        raise ExportError(f"the file must have a name that the disk takes, but: {error.strerror}") from error
     exported, content = export_winner(store, name, weights.name)
     write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
@@ -151,8 +154,14 @@ def load_export(path: Path) -> LoadedNetwork:
     _check_counts(path, info, architecture)
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
+    tensors = read_weights(path.with_name(info.weights.file), info.weights.sha256)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if held != info.costs.params:  # before building, which takes as much memory as the file states
+        raise ExportError(
+            f"the weights of {path} must be its {info.costs.params:,} parameters, but are {held:,} numbers"
+        )
     network = build(architecture)
-    load_weights(network, read_weights(path.with_name(info.weights.file), info.weights.sha256))
+    load_weights(network, tensors)
     return LoadedNetwork(info, network).eval()
 
 
@@ -165,9 +174,18 @@ def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture)
             raise ExportError(
                 f"{path} must state what its network has, but states {key} {stated[key]}, counted {value}"
             )
-    for key, bound in info.budget.items():
-        if key not in cost or info.slack.get(key) != cost[key] - bound:
-            raise ExportError(f"{path} must state slack as cost minus bound, but does not for {key}")
+    slack = {key: cost.get(key, bound + 1) - bound for key, bound in info.budget.items()}
+    if slack != info.slack or any(value > 0 for value in slack.values()):
+        raise ExportError(f"{path} must keep its budget and state slack as cost minus bound, but states {info.slack}")
+    channels = architecture.input[0]
+    if (len(info.preprocessing.mean), len(info.preprocessing.std)) != (channels, channels):
+        raise ExportError(f"{path} must state mean and std of each of {channels} channels, but does not")
+    for accuracy, of_weights in (
+        (info.validation_accuracy, info.weights.validation_accuracy),
+        (info.test_accuracy, info.weights.test_accuracy),
+    ):
+        if accuracy.by_seed.get(str(info.weights.seed)) != of_weights:
+            raise ExportError(f"{path} must state one accuracy for seed {info.weights.seed}, but states several")
 
 
 def _accuracy(score: Score) -> Accuracy:

@@ -1,8 +1,8 @@
 """The published format of an exported network, version 1. `network.schema.json` beside it is its JSON Schema."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 FORMAT_VERSION: Literal[1] = 1
 MAC_RULE = (
@@ -36,10 +36,10 @@ class Preprocessing(_Part):
     """What is done to images before the network sees them, in this order."""
 
     input: Literal["uint8 [N, C, H, W]"] = Field(description="Pixels 0 to 255.")
-    scale: float = Field(description="Pixels are divided by it.")
+    scale: Literal[255] = Field(description="Pixels are divided by it.")
     resize: Literal["bilinear, antialiased"] = Field(description="To resolution x resolution, where they differ.")
-    mean: list[float] = Field(description="Subtracted, by channel.")
-    std: list[float] = Field(description="Divided by, by channel.")
+    mean: list[FiniteFloat] = Field(description="Subtracted, by channel.")
+    std: list[Annotated[FiniteFloat, Field(gt=0)]] = Field(description="Divided by, by channel.")
 
 
 class Base(_Part):
@@ -82,7 +82,7 @@ class Weights(_Part):
     """The trained weights, of the seed that was best on validation."""
 
     file: str | None = Field(
-        pattern=r"^[^/\\]+\.safetensors$",
+        pattern=r"^[^/\\\x00-\x1f]+\.safetensors$",
         description="Name of the safetensors file in this file's folder, if written.",
     )
     sha256: str = Field(description="Hash of the file's bytes.")

@@ -9,7 +9,6 @@ from nas.compensation import choice_of, compensation_candidates
 from nas.problem import BASE_METHOD, Candidate, CandidateSet, Problem, make_problem
 from nas.spec import Spec
 from search_spaces import COSTS, base_row
-from trials import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +24,10 @@ class Plan:
         """The base first, then the chosen candidates."""
         return [self.base, *self.found.chosen]
 
-    def training_jobs(self) -> list[tuple[Candidate, Job]]:
-        """Every network with every seed, network by network, so that early results are complete ones."""
-        return [(network, job) for network in self.networks for job in self.problem.jobs(network.architecture)]
+    @property
+    def trainings(self) -> int:
+        """Networks times seeds."""
+        return len(self.networks) * self.problem.spec.train.seeds
 
     def to_json(self) -> dict[str, Any]:
         """The listing of `nas plan --json`."""

@@ -31,6 +31,18 @@ class Candidate:
         """The architecture's content id."""
         return self.architecture.id
 
+    def to_stored(self) -> dict[str, Any]:
+        """Plain data that `from_stored` takes back."""
+        return {"method": self.method, "choice": dict(self.choice), "architecture": self.architecture.to_json()}
+
+    @staticmethod
+    def from_stored(data: dict[str, Any]) -> "Candidate":
+        """The candidate of a stored search."""
+        architecture = Architecture.from_json(data["architecture"])
+        return Candidate(
+            method=data["method"], choice=data["choice"], architecture=architecture, cost=count_cost(architecture)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """What listings show of it."""
         return {
@@ -60,11 +72,11 @@ class Problem:
     base_cost: Cost
     budget: Budget
 
-    def jobs(self, architecture: Architecture) -> list[Job]:
-        """A network's training jobs, one a seed."""
+    def jobs(self, architecture: Architecture, images_id: str) -> list[Job]:
+        """A network's training jobs on the dataset of this id, one a seed."""
         data, recipe = self.spec.data, self.spec.train.recipe
         return [
-            Job(kind="train", architecture=architecture, data=data, recipe=recipe, seed=seed)
+            Job(kind="train", architecture=architecture, data=data, images_id=images_id, recipe=recipe, seed=seed)
             for seed in range(self.spec.train.seeds)
         ]
 

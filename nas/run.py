@@ -7,32 +7,33 @@ from nas.plan import Plan
 from nas.search import Search, lock_search
 from nas.show import ProgressView
 from trials.dataset import load_dataset
+from trials.files import sweep_parts
 from trials.loop import run_locally
 from trials.ray_tune import run_on_ray
 from trials.store import Store
 
 
 def run_search(plan: Plan, *, local: bool, progress: Console) -> tuple[Front, int]:
-    """Train what the store does not have yet, on Ray or in this process; the front, and how many jobs failed.
+    """Train what the store does not have yet, on Ray or in this process; the front, and the number of jobs to retry.
 
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
     spec = plan.problem.spec
     with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
+        sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         with ProgressView(progress) as view:
             search = Search(plan, store, dataset, view.update)
             if search.kept:
-                progress.print(f"{search.kept} of {len(plan.training_jobs())} trainings are in {store.path} already")
+                progress.print(f"{search.kept} of {plan.trainings} trainings are in {store.path} already")
             search.report()
             if not search.finished():
                 if local:
                     run_locally(search, dataset, store.checkpoints)
                 else:
                     run_on_ray(search, dataset, store.checkpoints, workers=spec.search.workers)
-        for job, message in search.failures:
-            line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {message}"
+        for job, failure in search.failures:
+            line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
             progress.print(line, markup=False, soft_wrap=True)
-        if not search.failures:
-            store.finish(spec.name)
-        return read_front(store, spec.name), len(search.failures)
+        store.set_finished(spec.name, search.complete)
+        return read_front(store, spec.name), sum(not failure.settled for _, failure in search.failures)

@@ -18,9 +18,12 @@ from ruamel.yaml.error import YAMLError
 
 from nas.spec_errors import SpecError, explain
 from trials import SOURCES, DataSettings, Recipe
+from trials.data import split_sizes
 from trials.fields import Count, Real, parse_number
 
 Range = tuple[Count, Count]
+DEFAULT_STORAGE = "sqlite:///nas.db"
+LARGEST_SIDE = 4096
 Objective = Literal["accuracy", "params", "macs", "activation_elements"]
 
 
@@ -28,14 +31,20 @@ def _bound(value: Any) -> str:
     """A bound as text: `1.5x` of the base's cost, or a number."""
     text = str(value).strip()
     number = parse_number(text.removesuffix("x"))
-    if number <= 0:
-        raise ValueError("must be above 0")
+    if not 0 < number <= 10**15:
+        raise ValueError("must be above 0 and at most 1e15")
     return text
 
 
 def _ordered(value: Range) -> Range:
-    if value[0] > value[1]:
-        raise ValueError("must be [lowest, highest]")
+    if not value[0] <= value[1] <= LARGEST_SIDE:
+        raise ValueError(f"must be [lowest, highest], at most {LARGEST_SIDE}")
+    return value
+
+
+def _positive(value: Range) -> Range:
+    if value[0] < 1:
+        raise ValueError("must begin at 1 or more")
     return value
 
 
@@ -47,6 +56,7 @@ def _safe_name(value: str) -> str:
 
 Bound = Annotated[str, BeforeValidator(_bound)]
 OrderedRange = Annotated[Range, AfterValidator(_ordered)]
+PositiveRange = Annotated[OrderedRange, AfterValidator(_positive)]
 
 
 class _Section(BaseModel):
@@ -57,9 +67,9 @@ class ConvSpec(_Section):
     """One conv of the base."""
 
     channels: Count = Field(ge=1, le=4096, description="Filters.")
-    kernel: Count = Field(ge=1, description="Side of the square kernel.")
-    stride: Count = Field(1, ge=1, description="Stride.")
-    padding: Count = Field(0, ge=0, description="Zeros added on each side.")
+    kernel: Count = Field(ge=1, le=LARGEST_SIDE, description="Side of the square kernel.")
+    stride: Count = Field(1, ge=1, le=LARGEST_SIDE, description="Stride.")
+    padding: Count = Field(0, ge=0, le=LARGEST_SIDE, description="Zeros added on each side.")
 
 
 class BaseSpec(_Section):
@@ -82,7 +92,7 @@ class BudgetSpec(_Section):
 
     @model_validator(mode="after")
     def _one_at_least(self) -> Self:
-        if not self.model_fields_set:
+        if all(value is None for _, value in self):
             raise ValueError("must name at least one of params, macs, activation_elements")
         return self
 
@@ -91,7 +101,7 @@ class CompensationSpec(_Section):
     """Borji's approaches: a higher resolution at the same cost."""
 
     name: Literal["compensation"] = Field(description="The method.")
-    approaches: tuple[Literal["IV"], ...] = Field(("IV",), min_length=1, description="IV: re-balance conv1 and conv2.")
+    approaches: tuple[Literal["IV"]] = Field(("IV",), description="IV: re-balance conv1 and conv2.")
     tolerance: Real = Field(
         0.05, ge=0, lt=1, description="How far below their bounds params and macs may lie, as a share."
     )
@@ -99,8 +109,8 @@ class CompensationSpec(_Section):
         None,
         description="Lowest and highest; by default from base + 1 to twice the base, at most the native one.",
     )
-    kernel: OrderedRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
-    stride: OrderedRange = Field((1, 5), description="Strides tried, inclusive.")
+    kernel: PositiveRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
+    stride: PositiveRange = Field((1, 5), description="Strides tried, inclusive.")
     padding: OrderedRange = Field((1, 5), description="Paddings tried, inclusive.")
     overlap: Real = Field(
         0.5,
@@ -111,11 +121,9 @@ class CompensationSpec(_Section):
     )
 
 
-class TrainSpec(_Section):
+class TrainSpec(Recipe):
     """How base and candidates are trained."""
 
-    preset: Literal["borji"] = Field("borji", description="borji: Adadelta, learning rate 1.0, batches of 100.")
-    epochs: Count = Field(10, ge=1, description="Passes over the training images.")
     seeds: Count = Field(3, ge=1, le=100, description="Every network is trained with the seeds 0, 1, ... below this.")
 
     @property
@@ -127,9 +135,9 @@ class TrainSpec(_Section):
 class SearchSpec(_Section):
     """How much is searched, and on what."""
 
-    max_candidates: Count = Field(12, ge=1, description="Networks trained beside the base.")
+    max_candidates: Count = Field(12, ge=1, le=100_000, description="Networks trained beside the base.")
     workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
-    seed: Count = Field(0, ge=0, description="Seed of the choice of candidates.")
+    seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates.")
 
 
 class Spec(_Section):
@@ -143,12 +151,18 @@ class Spec(_Section):
     train: TrainSpec = Field(TrainSpec(), description="Training.")
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
-    storage: str = Field("sqlite:///nas.db", description="SQLite file in which everything is kept.")
+    storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.data.source not in SOURCES:
             raise ValueError(f"data.source must be one of {', '.join(SOURCES)}, but got {self.data.source!r}")
+        classes = SOURCES[self.data.source].classes
+        for name, size in split_sizes(self.data).items():
+            if size < classes:
+                raise ValueError(
+                    f"data.split must leave {classes} images or more for each part, but {name} gets {size}"
+                )
         if len(set(self.objectives)) != len(self.objectives) or self.objectives[:1] != ("accuracy",):
             raise ValueError("objectives must begin with accuracy and name each one once")
         if len(self.objectives) < 2:
@@ -169,8 +183,8 @@ def read_spec(path: Path) -> Spec:
         raise SpecError(f"a spec must be a readable YAML file, but {path}: {reason}") from error
     try:
         data = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise SpecError(f"{path} must be YAML, but: {' '.join(str(error).split())}") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SpecError(f"{path} must be YAML, but: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{path} must hold keys such as name, data and base, but holds {type(data).__name__}")
     return parse_spec(data, origin=str(path))

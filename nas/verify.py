@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import ValidationError
 from rich.console import Console
 
 from nas.export import ExportError, LoadedNetwork, load_export
 from nas.export_format import MAC_RULE
+from nas.spec_errors import explain
 from nas.tables import make_table
-from trials.data import SOURCES, DataSettings, SplitSettings
+from trials.data import SOURCES, DataSettings
 from trials.dataset import load_dataset
-from trials.images import prepare_split
+from trials.images import LabelledImages
 from trials.train import count_correct
 
 
@@ -34,19 +37,23 @@ def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
 
 
 def score_again(path: Path, loaded: LoadedNetwork) -> float:
-    """Accuracy on the test split; raises ExportError where the images or the accuracy are not the file's."""
-    info = loaded.info
-    if info.data.source not in SOURCES:
+    """Accuracy on the test split, from pixels; raises ExportError where images or accuracy are not the file's."""
+    info, architecture = loaded.info, loaded.network.architecture
+    facts = SOURCES.get(info.data.source)
+    if facts is None:
         raise ExportError(f"the images must be one of {', '.join(SOURCES)}, but {path} names {info.data.source!r}")
-    split = SplitSettings(**info.data.split.model_dump())
-    dataset = load_dataset(DataSettings(source=info.data.source, split=split))
-    if (dataset.fingerprint, dataset.split_fingerprint) != (
-        info.data.fingerprint,
-        info.data.split_fingerprint,
-    ):
+    if (architecture.input[0], architecture.output) != (facts.channels, (facts.classes,)):
+        raise ExportError(f"{path} must take images of {info.data.source} and give its classes, but does not")
+    try:
+        settings = DataSettings.model_validate({"source": info.data.source, "split": info.data.split.model_dump()})
+    except ValidationError as error:
+        raise ExportError(f"{path}: data: {explain(error, DataSettings)}") from error
+    dataset = load_dataset(settings)
+    if (dataset.fingerprint, dataset.split_fingerprint) != (info.data.fingerprint, info.data.split_fingerprint):
         raise ExportError(f"the images must be those of {path}, but {info.data.source} has other ones or another split")
-    data = prepare_split(dataset, "test", info.resolution)
-    accuracy = count_correct(loaded.network, data) / len(data.labels)
+    test = dataset.splits["test"]
+    data = LabelledImages(torch.from_numpy(dataset.images[test]), torch.from_numpy(dataset.labels[test]))
+    accuracy = count_correct(loaded, data) / len(test)
     if accuracy != info.weights.test_accuracy:
         raise ExportError(
             f"{path} must state what its weights score, but states {info.weights.test_accuracy}, scored {accuracy}"

@@ -10,13 +10,13 @@ from search_spaces.compensation import (
     apply_approach_iv,
     base_row,
     solve_approach_iv,
-    window,
 )
 from search_spaces.cost import COSTS, Budget, Cost, count_cost
 from search_spaces.errors import BudgetError, NasError, NetworkError
 from search_spaces.lenet import LeNet
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
+from search_spaces.windows import relative_miss, window
 
 __all__ = [
     "COSTS",
@@ -43,6 +43,7 @@ __all__ = [
     "choose_spread",
     "content_id",
     "count_cost",
+    "relative_miss",
     "solve_approach_iv",
     "window",
 ]

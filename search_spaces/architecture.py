@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.errors import NetworkError
-from search_spaces.ops import Op, Shape, op_from_json, op_to_json
+from search_spaces.ops import LARGEST, Op, Shape, op_from_json, op_to_json
 
 INPUT = "input"  # the name under which nodes read the image
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -45,7 +45,7 @@ class Architecture:
     nodes: tuple[Node, ...]
 
     def __post_init__(self) -> None:
-        if len(self.input) != 3 or any(type(n) is not int or n < 1 for n in self.input):
+        if len(self.input) != 3 or any(type(n) is not int or not 0 < n <= LARGEST for n in self.input):
             raise NetworkError(f"input must be three positive integers (channels, height, width), but got {self.input}")
         if self.input[1] != self.input[2]:
             raise NetworkError(f"input must be square, but got {self.input[1]} x {self.input[2]}")
@@ -104,7 +104,7 @@ class Architecture:
     def from_json(data: Any) -> "Architecture":
         """The network that `to_json` wrote; raises NetworkError, naming the node, for anything else."""
         try:
-            entries = [(dict(entry), entry["name"], tuple(entry["inputs"])) for entry in data["nodes"]]
+            entries = [(dict(entry), str(entry["name"]), tuple(map(str, entry["inputs"]))) for entry in data["nodes"]]
             shape = tuple(data["input"])
         except (TypeError, KeyError, ValueError) as error:
             raise NetworkError(

@@ -10,7 +10,6 @@ Legend: T solutions, G geometries (all free values but K1').
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,13 @@ from numpy.typing import NDArray
 from search_spaces import formulas
 from search_spaces.architecture import INPUT, Architecture, Node
 from search_spaces.cost import COSTS, count_cost
-from search_spaces.errors import NetworkError
+from search_spaces.errors import BudgetError, NetworkError
 from search_spaces.ops import Conv, Op, Pool
+from search_spaces.windows import Windows, relative_miss
 
 Column = NDArray[np.int64]
-Windows = Mapping[str, tuple[int, int]]
+MOST_SOLUTIONS = 5_000_000  # 1 GB of columns
+MOST_GEOMETRIES = 20_000_000
 FREE = ("resolution", "kernel1", "stride1", "padding1", "kernel2", "stride2", "padding2")
 
 
@@ -39,7 +40,8 @@ class Ranges:
 class Solutions:
     """Every network found, as columns [T]: the values of `FREE`, `channels1`, and the names of `COSTS`.
 
-    `enumerated` counts the networks looked at; where none fits, `nearest` is the row that misses least.
+    `enumerated` counts the networks that keep every upper bound, `len` those that keep the lower ones too; where
+    there are none, `nearest` is the row whose largest relative miss is smallest.
     """
 
     columns: Mapping[str, Column]
@@ -69,7 +71,8 @@ def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows
 
     `windows` maps names of `COSTS` to inclusive bounds (low, high); equality is (c, c). The set is complete:
     it holds exactly the networks that brute force over `ranges` and every K1' of 1 or more gives.
-    Raises NetworkError where the base does not begin with two plain convs.
+    Raises NetworkError where the base does not begin with two plain convs or the ranges are too wide, BudgetError
+    where more than MOST_SOLUTIONS fit.
     """
     convs = _first_convs(base)
     geometry = _matching_geometries(base, convs, resolutions, ranges)
@@ -80,13 +83,18 @@ def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows
         low = np.maximum(low, _least_channels(at_zero[name], slopes, least))
         high = np.minimum(high, _most_channels(at_zero[name], slopes, most))
     counts = np.maximum(high - low + 1, 0)
+    if counts.sum() > MOST_SOLUTIONS:
+        raise BudgetError(
+            f"a budget must leave at most {MOST_SOLUTIONS:,} networks, but {counts.sum():,} keep it; "
+            "bound both params and macs, near the base's, or lower the tolerance"
+        )
     columns = _expand(geometry, low, counts)
     terms = _cost_terms(base, convs, columns, columns["channels1"])
     columns |= {name: _largest(terms[name], _length(columns)) for name in COSTS}
     return Solutions(
         columns=columns,
-        enumerated=_length(geometry) * int(np.max(high, initial=0)),
-        nearest=None if counts.any() else _nearest(base, convs, geometry, windows, (low, high)),
+        enumerated=int(np.maximum(high, 0).sum()),
+        nearest=None if counts.any() else _nearest(base, convs, geometry, windows),
     )
 
 
@@ -107,11 +115,6 @@ def apply_approach_iv(base: Architecture, solution: Mapping[str, int]) -> Archit
         convs.conv2.name: conv2,
     }
     return base.with_ops(ops, resolution=solution["resolution"])
-
-
-def window(bound: int, tolerance: float) -> tuple[int, int]:
-    """Inclusive window from (1 - tolerance) * bound up to the bound, exact in decimal."""
-    return -int((Fraction(str(tolerance)) - 1) * bound // 1), bound
 
 
 def _first_convs(base: Architecture) -> _FirstConvs:
@@ -154,6 +157,11 @@ def _matching_geometries(
     larger = kernels[kernels > _conv(convs.conv1).kernel]  # C1' > C1, eq. 18
     first = _grid(np.asarray(resolutions, np.int64), larger, strides, paddings)
     second = _grid(kernels, strides, paddings)
+    if len(first[0]) * len(second[0]) > MOST_GEOMETRIES:
+        raise NetworkError(
+            f"the ranges must give at most {MOST_GEOMETRIES:,} combinations, but give "
+            f"{len(first[0]) * len(second[0]):,}; narrow resolutions, kernel, stride or padding"
+        )
     side1 = formulas.output_side(first[0], kernel=first[1], stride=first[2], padding=first[3])
     source2 = side1
     for op in convs.between:
@@ -232,24 +240,35 @@ def _expand(geometry: Mapping[str, Column], low: Column, counts: Column) -> dict
 
 
 def _nearest(
-    base: Architecture,
-    convs: _FirstConvs,
-    geometry: Mapping[str, Column],
-    windows: Windows,
-    edges: tuple[Column, Column],
+    base: Architecture, convs: _FirstConvs, geometry: Mapping[str, Column], windows: Windows
 ) -> dict[str, int] | None:
-    """The row that misses the windows by the smallest share, K1' taken at the edges of its own windows."""
+    """The row whose largest relative miss of a window is smallest.
+
+    For each geometry that is convex in K1', as all costs are, so its minimum is found by bisection on its slope.
+    """
     if not _length(geometry):
         return None
-    rows: dict[str, Column] = {name: np.tile(column, 2) for name, column in geometry.items()}
-    rows["channels1"] = np.clip(np.concatenate(edges), 1, 2**20)
-    terms = _cost_terms(base, convs, rows, rows["channels1"])
+    low = np.ones(_length(geometry), np.int64)
+    high = np.full(_length(geometry), 2**16)
+    while np.any(low < high):
+        middle = (low + high) // 2
+        falling = _largest_miss(base, convs, geometry, windows, middle + 1) < _largest_miss(
+            base, convs, geometry, windows, middle
+        )
+        low, high = np.where(falling, middle + 1, low), np.where(falling, high, middle)
+    rows = {**geometry, "channels1": low}
+    terms = _cost_terms(base, convs, rows, low)
     rows |= {name: _largest(terms[name], _length(rows)) for name in COSTS}
-    misses = [
-        np.maximum(least - rows[name], rows[name] - most) / max(most, 1) for name, (least, most) in windows.items()
-    ]
-    best = int(np.argmin(np.max(misses, axis=0)))
+    best = int(np.argmin(_largest_miss(base, convs, geometry, windows, low)))
     return {name: int(column[best]) for name, column in rows.items()}
+
+
+def _largest_miss(
+    base: Architecture, convs: _FirstConvs, geometry: Mapping[str, Column], windows: Windows, channels: Column
+) -> NDArray[np.float64]:
+    terms = _cost_terms(base, convs, geometry, channels)
+    costs = {name: _largest(terms[name], _length(geometry)) for name in windows}
+    return np.asarray(np.max([relative_miss(costs[name], *windows[name]) for name in windows], axis=0))
 
 
 def _largest(terms: list[Column], length: int) -> Column:

@@ -40,7 +40,3 @@ class Budget:
     def slack(self, cost: Cost) -> dict[str, int]:
         """Cost minus bound for every bound; a network is feasible when all are at most 0."""
         return {name: getattr(cost, name) - bound for name, bound in self.bounds.items()}
-
-    def allows(self, cost: Cost) -> bool:
-        """True when every bound is kept."""
-        return all(slack <= 0 for slack in self.slack(cost).values())

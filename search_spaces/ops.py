@@ -12,13 +12,16 @@ from search_spaces import formulas
 from search_spaces.errors import NetworkError
 
 Shape: TypeAlias = tuple[int, ...]
+LARGEST = 2**24  # of any single number of a layer: no real one comes near, and torch's own limits are far
 
 
 def _check_integers(op: "Op", **lowest: int) -> None:
     for name, low in lowest.items():
         value = getattr(op, name)
-        if type(value) is not int or value < low:
-            raise NetworkError(f"{op.kind}: {name} must be an integer of at least {low}, but got {value!r}")
+        if type(value) is not int or not low <= value <= LARGEST:
+            raise NetworkError(
+                f"{op.kind}: {name} must be an integer of at least {low}, at most 2^24, but got {value!r}"
+            )
 
 
 def _map_shape(op: "Op", shape: Shape) -> tuple[int, int]:

@@ -21,7 +21,7 @@ PACKAGES = {  # what each may import of the others
 }
 ONLY_IN = {
     "ray": {"trials/ray_tune.py"},
-    "optuna": {"trials/store.py", "trials/schema.py", "dashboards/front.py", "nas/search.py"},
+    "optuna": {"trials/store.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/spec.py"},

@@ -35,12 +35,21 @@ def read_bytes(path: Path, expected_sha256: str) -> bytes:
     return content
 
 
+def weights_are_whole(path: Path, expected_sha256: str) -> bool:
+    """True when the file is there and has the hash."""
+    try:
+        read_bytes(path, expected_sha256)
+    except CheckpointError:
+        return False
+    return True
+
+
 def read_weights(path: Path, expected_sha256: str) -> dict[str, Tensor]:
     """Tensors by name; raises CheckpointError for a file that is missing, changed or no safetensors."""
     content = read_bytes(path, expected_sha256)
     try:
         return load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"weights in {path} must be safetensors, but: {error}") from error
 
 

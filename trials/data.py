@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from search_spaces import NasError
+from search_spaces import NasError, content_id
 from trials.fields import Count, Real
 
 SplitName = Literal["train", "validation", "test"]
@@ -26,7 +26,7 @@ class SplitSettings(BaseModel):
 
     validation: Real = Field(0.2, gt=0, lt=0.5, description="Share of the images on which networks are chosen.")
     test: Real = Field(0.2, gt=0, lt=0.5, description="Share that is scored once, for base and winner alone.")
-    seed: Count = Field(0, ge=0, description="Seed of the split.")
+    seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the split.")
 
 
 class DataSettings(BaseModel):
@@ -60,14 +60,15 @@ class Dataset:
     splits: dict[SplitName, NDArray[np.int64]]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and self._identity == other._identity
+        return isinstance(other, Dataset) and self.id == other.id
 
     def __hash__(self) -> int:
-        return hash(self._identity)
+        return hash(self.id)
 
     @property
-    def _identity(self) -> tuple[str, str]:
-        return self.fingerprint, self.split_fingerprint
+    def id(self) -> str:
+        """Content id of images, labels and split."""
+        return content_id([self.fingerprint, self.split_fingerprint])
 
     @cached_property
     def fingerprint(self) -> str:

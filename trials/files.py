@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,19 @@ class FilesError(NasError):
     """Files that cannot be written."""
 
 
+STALE_SECONDS = 3600.0  # a part that old is of a process that was killed
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what killed processes left half-written."""
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_SECONDS:
+                part.unlink()
+
+
 def write_atomically(files: Mapping[Path, bytes]) -> None:
-    """Write files so that another process, or a later run after a crash, sees each whole or not at all.
+    """Write files so that another process, or a later run after a crash, sees each whole or as it was before.
 
     None is put in place before all are written. Raises FilesError where they cannot be, as on a full disk.
     """

@@ -12,7 +12,7 @@ from trials.data import Dataset, SplitName
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images float32 [N, C, H, W] as the network sees them, labels int64 [N]."""
+    """Images [N, C, H, W] as the module that gets them wants them, labels int64 [N]."""
 
     images: Tensor
     labels: Tensor

@@ -20,6 +20,7 @@ class Job:
     kind: Kind
     architecture: Architecture
     data: DataSettings
+    images_id: str  # of the decoded images and their split: a changed dataset makes other jobs
     recipe: Recipe
     seed: int
     weights_sha256: str = ""  # of the weights to score; a training job has none
@@ -43,6 +44,7 @@ class Job:
             "kind": self.kind,
             "architecture": self.architecture.to_json(),
             "data": self.data.model_dump(),
+            "images_id": self.images_id,
             "recipe": self.recipe.model_dump(),
             "seed": self.seed,
             "weights_sha256": self.weights_sha256,
@@ -55,6 +57,7 @@ class Job:
             kind=data["kind"],
             architecture=Architecture.from_json(data["architecture"]),
             data=DataSettings.model_validate(data["data"]),
+            images_id=data["images_id"],
             recipe=Recipe.model_validate(data["recipe"]),
             seed=data["seed"],
             weights_sha256=data["weights_sha256"],
@@ -82,6 +85,7 @@ class JobResult:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFailure:
-    """Why a job has no result, in one line."""
+    """Why a job has no result, in one line; a settled one would fail again, and is not tried again."""
 
     message: str
+    settled: bool = False

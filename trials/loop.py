@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Protocol
 
-from search_spaces import NasError
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
 from trials.run import run_job
+from trials.train import TrainingDiverged
 
 Outcome = JobResult | JobFailure
 
@@ -28,8 +28,9 @@ def try_job(job: Job, dataset: Dataset, folder: Path) -> Outcome:
     """The job's result, or why it has none."""
     try:
         return run_job(job, dataset, folder)
-    except (NasError, RuntimeError, MemoryError, OSError) as error:
-        return JobFailure(message=" ".join(f"{type(error).__name__}: {error}".split())[:500])
+    except Exception as error:  # whatever it is, the other jobs go on; the message is kept with the trial
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return JobFailure(message=message, settled=isinstance(error, TrainingDiverged))
 
 
 def run_locally(source: JobSource, dataset: Dataset, folder: Path) -> None:

@@ -66,7 +66,7 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
         """Pass the outcome on; an error here means that the worker's process died."""
         outcome: Outcome = JobFailure(message="the worker process died (out of memory, or killed)")
         if not error and result is not None and "failure" in result:
-            outcome = JobFailure(message=result["failure"])
+            outcome = JobFailure(**json.loads(result["failure"]))
         elif not error and result is not None:
             outcome = JobResult(**json.loads(result["result"]))
         try:
@@ -104,7 +104,7 @@ def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None
     """In a worker: run one job and report it once."""
     outcome = try_job(Job.from_json(json.loads(config["job"])), dataset, Path(folder))
     if isinstance(outcome, JobFailure):
-        tune.report({_METRIC: 0.0, "failure": outcome.message})
+        tune.report({_METRIC: 0.0, "failure": json.dumps(asdict(outcome))})
     else:
         tune.report({_METRIC: outcome.accuracy, "result": json.dumps(asdict(outcome))})
 
@@ -130,6 +130,7 @@ def _start_ray(workers: int) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
+            address="local",  # never a cluster that happens to run on this machine
             num_cpus=workers,
             num_gpus=0,
             include_dashboard=False,

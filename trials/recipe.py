@@ -26,7 +26,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Literal["borji"] = Field("borji", description="borji: Adadelta, learning rate 1.0, batches of 100.")
-    epochs: Count = Field(10, ge=1, description="Passes over the training images.")
+    epochs: Count = Field(10, ge=1, le=10**9, description="Passes over the training images.")
 
     @property
     def settings(self) -> Preset:

@@ -6,10 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import optuna
-from filelock import FileLock
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from filelock import FileLock, Timeout
 from sqlalchemy import JSON, Engine, String, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -19,8 +16,6 @@ from search_spaces import NasError
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10  # how long a write waits for another process before the database counts as locked
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class StoreError(NasError):
@@ -39,11 +34,13 @@ class SchemaRow(Table):
 
 
 class SearchRow(Table):
-    """A search: its spec, its images' fingerprints and statistics, and the versions that began it."""
+    """A search as it began: its spec, its networks and job ids, its images, and the versions that run it."""
 
     __tablename__ = "nas_searches"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    networks: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    job_ids: Mapped[list[str]] = mapped_column(JSON)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(default=datetime.now)
@@ -64,9 +61,10 @@ def sqlite_path(url: str) -> Path:
     """The file of a SQLite URL; raises StoreError for anything else."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StoreError("storage must be a URL such as sqlite:///nas.db, but cannot be read as one") from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+    plain = parsed.drivername in ("sqlite", "sqlite+pysqlite") and not parsed.query and not parsed.host
+    if not plain or not parsed.database or parsed.database == ":memory:":
         shown = parsed.render_as_string(hide_password=True)
         raise StoreError(f"storage must be a SQLite file such as sqlite:///nas.db, but is {shown}")
     return Path(parsed.database)
@@ -75,59 +73,79 @@ def sqlite_path(url: str) -> Path:
 def checkpoint_folder(url: str) -> Path:
     """The folder of weights that goes with a database: beside it, under its name."""
     path = sqlite_path(url)
-    return path.with_name(f"{path.stem}-checkpoints")
+    return path.with_name(f"{path.name}-checkpoints")
 
 
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Turns what a database says into a StoreError of one line."""
+    """Turns what a database says, and rows that cannot be read, into a StoreError of one line."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error)
-        known = {
-            "locked": f"database {path} must be free, but another process has locked it for {LOCK_SECONDS} s; end it",
-            "not a database": f"{path} must be a SQLite database, but is another file; name one with --storage",
-            "unable to open": f"database {path} must be readable and writable, but cannot be opened; check its rights",
-            "readonly": f"database {path} must be writable, but is read-only; change its rights",
-            "full": f"database {path} needs space, but the disk is full; free some and run the same command again",
-        }
-        said = next((text for part, text in known.items() if part in reason), None)
-        first_line = reason.splitlines()[0] if reason else type(error).__name__
-        raise StoreError(said or f"database {path} must be usable, but: {first_line}") from error
+    except SQLAlchemyError as error:
+        raise StoreError(_explain(path, str(getattr(error, "orig", None) or error))) from error
+    except OSError as error:
+        raise StoreError(f"{error.filename or path} must be readable and writable, but: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StoreError(f"database {path} must hold what this project wrote, but is damaged: {reason}") from error
 
 
-def open_database(url: str, *, create: bool) -> tuple[Engine, RDBStorage]:
-    """Our engine and Optuna's storage on one SQLite file, its schema made first where there is none.
+def _explain(path: Path, reason: str) -> str:
+    known = {
+        "locked": f"database {path} must be free, but another process has locked it for {LOCK_SECONDS} s; end it",
+        "not a database": f"{path} must be a SQLite database, but is another file; name one with --storage",
+        "unable to open": f"database {path} must be readable and writable, but cannot be opened; check its rights",
+        "readonly": f"database {path} must be writable, but is read-only; change its rights",
+        "full": f"database {path} needs space, but the disk is full; free some and run the same command again",
+    }
+    first_line = reason.splitlines()[0] if reason else "it fails"
+    return next((text for part, text in known.items() if part in reason), f"database {path}: {first_line}")
 
-    Raises StoreError for a file that is missing (unless `create`), locked, unreadable, foreign or newer.
+
+def open_engine(url: str, *, create: bool) -> Engine:
+    """An engine on our database; nothing is written.
+
+    Raises StoreError for a file that is missing or empty (unless `create`), locked, unreadable, foreign or newer.
     """
     path = sqlite_path(url)
-    if not path.exists() and not create:
-        raise StoreError(f"there must be a database at {path}, but there is none; run a search, or use --storage")
-    if not path.parent.is_dir():
-        raise StoreError(f"the folder of the database must exist, but {path.parent} does not; create it")
-    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
-    try:
-        with clear_errors(path):
-            _check_ours(engine, path)
-            if create:
-                _make_schema(engine, url)
-            return engine, RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
-    except RuntimeError as error:  # what Optuna raises for tables of another version of its own
-        engine.dispose()
-        reason = " ".join(str(error).split())
-        raise StoreError(f"the Optuna tables in {path} must be of the installed version, but: {reason}") from error
-    except BaseException:
-        engine.dispose()
-        raise
+    with clear_errors(path):
+        if not create and (not path.exists() or path.stat().st_size == 0):
+            raise StoreError(f"there must be a database at {path}, but there is none; run a search, or use --storage")
+        if not path.parent.is_dir():
+            raise StoreError(f"the folder of the database must exist, but {path.parent} does not; create it")
+        engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
+        try:
+            _check_ours(engine, path, whole=not create)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
 
 
-def _check_ours(engine: Engine, path: Path) -> None:
-    tables = inspect(engine).get_table_names() if path.exists() else []
-    if tables and SchemaRow.__tablename__ not in tables:
+@contextmanager
+def schema_lock(url: str) -> Iterator[None]:
+    """Held by the one process that makes tables: Optuna's own making fails when two run at once."""
+    folder = checkpoint_folder(url)
+    with clear_errors(folder):
+        folder.mkdir(exist_ok=True)
+        try:
+            with FileLock(folder / ".schema.lock", timeout=60):  # no search can have a name that begins with a dot
+                yield
+        except Timeout as error:
+            raise StoreError(
+                f"tables of {sqlite_path(url)} are being made by another process for 60 s; end it"
+            ) from error
+
+
+def _check_ours(engine: Engine, path: Path, *, whole: bool) -> None:
+    """Ours is what holds one of our tables: a process may have been killed before it made the others."""
+    tables = set(inspect(engine).get_table_names()) if path.exists() else set()
+    ours = set(Table.metadata.tables)
+    if tables and not tables & ours:
         raise StoreError(f"database {path} must be one of this service, but holds other tables; use another file")
-    if not tables:
+    if whole and not ours | {"studies"} <= tables:
+        raise StoreError(f"database {path} must hold a search, but none was begun in it; run nas search")
+    if SchemaRow.__tablename__ not in tables:
         return
     with Session(engine) as session:
         version = session.scalars(select(SchemaRow.version)).one_or_none() or SCHEMA_VERSION
@@ -138,13 +156,9 @@ def _check_ours(engine: Engine, path: Path) -> None:
         )
 
 
-def _make_schema(engine: Engine, url: str) -> None:
-    """Create what is missing; one process at a time, as Optuna's own creation fails when two run."""
-    folder = checkpoint_folder(url)
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / "schema.lock"):
-        with Session(engine) as session, session.begin():
-            Table.metadata.create_all(session.connection())
-            if session.scalars(select(SchemaRow.version)).one_or_none() is None:
-                session.add(SchemaRow(version=SCHEMA_VERSION))
-        RDBStorage(url).engine.dispose()
+def make_tables(engine: Engine) -> None:
+    """Make those of our tables that are missing; call it under `schema_lock`."""
+    with Session(engine) as session, session.begin():
+        Table.metadata.create_all(session.connection())
+        if session.scalars(select(SchemaRow.version)).one_or_none() is None:
+            session.add(SchemaRow(version=SCHEMA_VERSION))

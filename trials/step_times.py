@@ -17,11 +17,12 @@ class StepTimes:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._path = (folder or user_cache_path("nas-service")) / "step-times.json"
-        self._machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, torch {version('torch')}"
+        self._machine = f"{platform.node()}, {os.cpu_count()} CPUs, torch {version('torch')}"
 
     def read(self, architecture_id: str, batch_size: int) -> float | None:
         """The measured time, or None."""
-        return self._all().get(self._key(architecture_id, batch_size))
+        known = self._all().get(self._key(architecture_id, batch_size))
+        return known if isinstance(known, float) else None
 
     def write(self, architecture_id: str, batch_size: int, seconds: float) -> None:
         """Keep a time; where the folder cannot be written, it is measured again next time."""

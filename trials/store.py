@@ -7,6 +7,7 @@ finished, so none is ever left RUNNING.
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from trials import schema
 from trials.job import Job, JobFailure, JobResult
 from trials.schema import (
     JobRow,
@@ -28,24 +33,29 @@ from trials.schema import (
     StoreError,
     checkpoint_folder,
     clear_errors,
-    open_database,
+    make_tables,
+    open_engine,
+    schema_lock,
     sqlite_path,
 )
 
-__all__ = ["SLACK", "Store", "StoreError", "StoredSearch", "TrialRecord", "checkpoint_folder", "sqlite_path"]
+__all__ = ["SLACK", "Store", "StoreError", "StoredSearch", "TrialRecord"]
 
 SLACK = "slack_"  # before a bound's name: the trial attribute that holds cost minus bound
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """How a training job appears in Optuna: its parameters, attributes, objective names and constraints.
 
-    A constraint at or below 0 is kept. `attributes` holds at least `job_id`.
+    `spans` holds for every parameter the values that the search may give it. A constraint at or below 0 is kept.
+    `attributes` holds at least `job_id`.
     """
 
     params: Mapping[str, int | str]
-    distributions: Mapping[str, BaseDistribution]
+    spans: Mapping[str, Sequence[int | str]]
     attributes: Mapping[str, Any]
     objectives: Sequence[str]
     constraints: Mapping[str, int]
@@ -53,13 +63,15 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSearch:
-    """A search as it is in the store."""
+    """A search as it began; `networks` and `job_ids` are what it trains."""
 
     name: str
     spec: dict[str, Any]
+    networks: list[dict[str, Any]]
+    job_ids: list[str]
     data: dict[str, Any]
     versions: dict[str, Any]
-    finished: bool
+    finished: bool = False
 
 
 class Store:
@@ -68,7 +80,17 @@ class Store:
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.path: Path = sqlite_path(url)
         self.checkpoints: Path = checkpoint_folder(url)
-        self._engine, self._optuna = open_database(url, create=create)
+        self._engine = open_engine(url, create=create)
+        try:
+            with self._clear_errors():
+                if create:
+                    with schema_lock(url):
+                        make_tables(self._engine)
+                        _open_optuna(url).engine.dispose()
+                self._optuna = _open_optuna(url)
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +104,31 @@ class Store:
         """For optuna-dashboard."""
         return self._optuna
 
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """What SQLAlchemy and Optuna say, as a StoreError."""
+        with clear_errors(self.path):
+            try:
+                yield
+            except StorageInternalError as error:
+                raise (
+                    error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else ValueError(error)
+                ) from error
+
     def begin(self, search: StoredSearch, directions: Sequence[str], metric_names: Sequence[str]) -> StoredSearch:
         """The search of this name as it was begun, now or earlier, with its Optuna study."""
-        with clear_errors(self.path):
+        with self._clear_errors():
             with Session(self._engine) as session, session.begin():
                 if session.get(SearchRow, search.name) is None:
                     session.add(
-                        SearchRow(name=search.name, spec=search.spec, data=search.data, versions=search.versions)
+                        SearchRow(
+                            name=search.name,
+                            spec=search.spec,
+                            networks=search.networks,
+                            job_ids=search.job_ids,
+                            data=search.data,
+                            versions=search.versions,
+                        )
                     )
             study = optuna.create_study(
                 study_name=search.name,
@@ -101,25 +141,27 @@ class Store:
                 study.set_metric_names(list(metric_names))
         return self.search(search.name)
 
-    def finish(self, name: str) -> None:
-        """Mark a search as complete."""
-        with clear_errors(self.path), Session(self._engine) as session, session.begin():
-            session.get_one(SearchRow, name).finished_at = datetime.now()
+    def set_finished(self, name: str, finished: bool) -> None:
+        """Mark a search as complete, or as one that has work left."""
+        with self._clear_errors(), Session(self._engine) as session, session.begin():
+            session.get_one(SearchRow, name).finished_at = datetime.now() if finished else None
 
     def search_names(self) -> list[str]:
         """All searches, the newest first."""
-        with clear_errors(self.path), Session(self._engine) as session:
+        with self._clear_errors(), Session(self._engine) as session:
             return list(session.scalars(select(SearchRow.name).order_by(SearchRow.created_at.desc())))
 
     def find_search(self, name: str) -> StoredSearch | None:
         """The search of this name, or None."""
-        with clear_errors(self.path), Session(self._engine) as session:
+        with self._clear_errors(), Session(self._engine) as session:
             row = session.get(SearchRow, name)
             if row is None:
                 return None
             return StoredSearch(
                 name=row.name,
                 spec=row.spec,
+                networks=row.networks,
+                job_ids=row.job_ids,
                 data=row.data,
                 versions=row.versions,
                 finished=row.finished_at is not None,
@@ -137,32 +179,33 @@ class Store:
 
     def results(self, job_ids: Iterable[str]) -> dict[str, JobResult]:
         """Results of those of the jobs that are in the store."""
-        with clear_errors(self.path), Session(self._engine) as session:
+        with self._clear_errors(), Session(self._engine) as session:
             rows = [
                 row
                 for some in _batched(job_ids, 500)  # a statement takes a limited number of values
                 for row in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
             ]
-        return {job_id: JobResult(**result) for job_id, result in rows}
+            return {job_id: JobResult(**result) for job_id, result in rows}
 
     def job(self, job_id: str) -> Job:
         """A job that is in the store."""
-        with clear_errors(self.path), Session(self._engine) as session:
+        with self._clear_errors(), Session(self._engine) as session:
             return Job.from_json(session.get_one(JobRow, job_id).job)
 
     def record_result(self, job: Job, result: JobResult) -> None:
         """Keep a job's result, in place of an earlier one."""
-        with clear_errors(self.path), Session(self._engine) as session, session.begin():
+        with self._clear_errors(), Session(self._engine) as session, session.begin():
             session.merge(JobRow(id=job.id, job=job.to_json(), result=result.to_json()))
 
-    def trials(self, name: str) -> list[FrozenTrial]:
-        """Finished trials of a search, in the order recorded; none where its study was never made."""
-        with clear_errors(self.path):
+    def trials(self, name: str) -> list[dict[str, Any]]:
+        """Attributes of the finished trials that we added to a search, in that order; of a failed one, `failure`."""
+        with self._clear_errors():
             try:
                 study = optuna.load_study(study_name=name, storage=self._optuna)
-            except KeyError:
+            except KeyError:  # the process that began the search was killed before it made the study
                 return []
-            return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+            trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
+        return [trial.user_attrs for trial in trials if "job_id" in trial.user_attrs]
 
     def record_trial(self, name: str, trial: TrialRecord, outcome: JobResult | JobFailure) -> None:
         """Add a finished trial to the study: COMPLETE with its objectives, or FAIL with the reason."""
@@ -173,18 +216,39 @@ class Store:
             state=TrialState.COMPLETE if complete else TrialState.FAIL,
             values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
             params=dict(trial.params),
-            distributions=dict(trial.distributions),
+            distributions={name: _distribution(values) for name, values in trial.spans.items()},
             user_attrs={
                 **trial.attributes,
                 **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},
-                **({"wall_seconds": seconds} if isinstance(outcome, JobResult) else {"failure": outcome.message}),
+                **(
+                    {"wall_seconds": seconds}
+                    if isinstance(outcome, JobResult)
+                    else {"failure": outcome.message, "settled": outcome.settled}
+                ),
             },
             # the list, not Trial.set_constraint: both Optuna's samplers and optuna-dashboard read it
             system_attrs={"constraints": list(trial.constraints.values())},
         )
         frozen.datetime_start, frozen.datetime_complete = ended - timedelta(seconds=seconds), ended
-        with clear_errors(self.path):
+        with self._clear_errors():
             optuna.load_study(study_name=name, storage=self._optuna).add_trial(frozen)
+
+
+def _open_optuna(url: str) -> RDBStorage:
+    """Optuna's storage; makes its tables where there are none."""
+    try:
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": schema.LOCK_SECONDS}})
+    except RuntimeError as error:  # tables of another version of Optuna
+        reason = " ".join(str(error).split())
+        raise StoreError(f"the Optuna tables of {url} must be of the installed version, but: {reason}") from error
+
+
+def _distribution(values: Sequence[int | str]) -> BaseDistribution:
+    """The span of the values, so that plots show what was searched."""
+    numbers = [value for value in values if isinstance(value, int)]
+    if numbers:
+        return IntDistribution(min(numbers), max(numbers))
+    return CategoricalDistribution(sorted(map(str, set(values))))
 
 
 def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:

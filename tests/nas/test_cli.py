@@ -21,6 +21,8 @@ COMMANDS = {
 
 def test_commands_and_options_are_frozen() -> None:
     group = typer.main.get_command(app)
+    root = {option for parameter in group.params for option in parameter.opts}
+    assert root == {"--version", "--install-completion", "--show-completion"}
     found = {
         name: sorted(next((o for o in p.opts if o.startswith("--")), p.name or "") for p in command.params)
         for name, command in group.commands.items()  # type: ignore[attr-defined]
@@ -42,6 +44,12 @@ def test_completion_script(shell: str, tmp_path: Path) -> None:
     done = run_nas(tmp_path, "--show-completion", shell)
     assert done.returncode == 0
     assert "_NAS_COMPLETE" in done.stdout
+
+
+def test_completion_knows_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_NAS_COMPLETE": "complete_bash", "COMP_WORDS": "nas se", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert run_nas(tmp_path).stdout.split() == ["search"]
 
 
 @pytest.mark.parametrize(
@@ -116,4 +124,4 @@ def test_next_commands_name_another_storage(tmp_path: Path) -> None:
     done = run_nas(tmp_path, "search", str(spec), "--local")
     assert done.returncode == 0, done.stderr
     assert "next: nas export small -o winner.json --storage sqlite:///other.db" in done.stdout
-    assert (tmp_path / "other-checkpoints").is_dir()
+    assert (tmp_path / "other.db-checkpoints").is_dir()

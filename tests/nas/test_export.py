@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import nas
-from nas.export import ExportError, export_winner, load_export, write_export
+from nas.export import ExportError, load_export, write_export
 from nas.export_format import ExportedNetwork
 from nas.verify import verify_export
 from search_spaces import NasError
@@ -117,7 +117,15 @@ def change(path: Path, place: str, value: Any) -> None:
         ("costs.macs", 1, "states macs 1, counted"),
         ("resolution", 99, "states resolution 99"),
         ("network_id", "x", "states network_id x"),
-        ("slack.macs", -1, "must state slack as cost minus bound, but does not for macs"),
+        ("slack.macs", -1, "must keep its budget and state slack as cost minus bound"),
+        ("slack.latency", -1, "must keep its budget and state slack as cost minus bound"),
+        ("budget", {"macs": 1}, "must keep its budget and state slack as cost minus bound"),
+        ("test_accuracy.by_seed", {}, "must state one accuracy for seed"),
+        ("preprocessing.scale", 1, "preprocessing.scale must be 255, but got 1"),
+        ("preprocessing.mean", [], "must state mean and std of each of 1 channels"),
+        ("preprocessing.std", [0], r"preprocessing.std.0 must be greater than 0, but got 0"),
+        ("weights.file", "a\0.safetensors", "weights.file"),
+        ("architecture.nodes.0.name", ["conv1"], "must hold a network that can exist"),
         ("format_version", 2, "format_version must be 1, but got 2"),
         ("surprise", 1, "unknown key 'surprise' at the top; known keys: format, format_version"),
         ("weights.sha256", "0" * 64, "must have SHA-256 0000"),
@@ -142,6 +150,8 @@ def test_file_that_says_something_else(winner: Path, place: str, value: Any, mes
         ("weights.test_accuracy", 0.5, r"must state what its weights score, but states 0\.5, scored"),
         ("data.split_fingerprint", "x", "the images must be those of"),
         ("data.source", "cifar", "the images must be one of mnist5k"),
+        ("data.split.test", 0.9, r"data: split.test must be less than 0\.5, but got 0\.9"),
+        ("preprocessing.mean", [0.9], "must state what its weights score"),
     ],
 )
 def test_score_that_is_not_the_files(winner: Path, place: str, value: Any, message: str) -> None:
@@ -176,7 +186,9 @@ def test_files_are_not_replaced_unasked(store: Store, winner: Path) -> None:
     ("name", "message"),
     [
         ("no/winner.json", "the folder of the file must exist"),
-        ("winner.txt", r"must end with \.json"),
+        ("winner.txt", r"a plain name that ends with \.json"),
+        ("a\\b.json", "a plain name"),
+        ("n" * 300 + ".json", "File name too long"),
         ("d.json", "d.json exists"),
     ],
 )
@@ -191,9 +203,3 @@ def test_without_a_file_it_is_printed(finished_search: Path) -> None:
     done = run_nas(finished_search, "export", "small")
     assert json.loads(done.stdout)["weights"]["file"] is None
     assert not (finished_search / "winner.json").exists()
-
-
-def test_unfinished_search_is_not_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboards.front._with_test", lambda store, network, results: network)
-    with pytest.raises(ExportError, match="search 'small' must be finished before its winner is exported"):
-        export_winner(store, "small")

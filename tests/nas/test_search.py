@@ -4,19 +4,23 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from dashboards import read_front
+from nas.export import ExportError, export_winner
 from nas.plan import Plan, make_plan
 from nas.progress import Progress
 from nas.search import Search, SearchError, lock_search
 from nas.spec import Spec
 from search_spaces import COSTS
+from trials.checkpoint import sha256
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
 from trials.run import checkpoint_path
@@ -41,10 +45,26 @@ def plan(small: Callable[..., Spec]) -> Plan:
     return make_plan(small())
 
 
-def invented(job: Job, correct: int | None = None) -> JobResult:
+def training_jobs(plan: Plan, dataset: Dataset) -> list[Job]:
+    """All of them in their order."""
+    return [job for network in plan.networks for job in plan.problem.jobs(network.architecture, dataset.id)]
+
+
+def weights_of(job: Job) -> bytes:
+    """What stands for a job's weights."""
+    return job.training().id.encode()
+
+
+def invented(job: Job) -> JobResult:
     """Higher resolution scores better."""
-    found = job.architecture.resolution + job.seed if correct is None else correct
-    return JobResult(correct=found, images=100, weights_sha256=f"{job.training().id}", wall_seconds=4.0)
+    found = job.architecture.resolution + job.seed
+    return JobResult(correct=found, images=100, weights_sha256=sha256(weights_of(job)), wall_seconds=4.0)
+
+
+def answer(search: Search, store: Store, job: Job) -> None:
+    """Train it in a moment: weights first, then the outcome."""
+    checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
+    search.tell(job, invented(job))
 
 
 def run(search: Search, store: Store, stop_after: int = 10**6) -> list[Job]:
@@ -52,8 +72,8 @@ def run(search: Search, store: Store, stop_after: int = 10**6) -> list[Job]:
     asked: list[Job] = []
     while len(asked) < stop_after and (job := search.ask()):
         asked.append(job)
-        checkpoint_path(store.checkpoints, job).touch()
-        search.tell(job, invented(job))
+        answer(search, store, job)
+    store.set_finished(search.name, search.complete)
     return asked
 
 
@@ -65,7 +85,7 @@ def test_all_jobs_then_the_test_jobs_of_base_and_winner(plan: Plan, store: Store
     search = Search(plan, store, dataset, quiet)
     asked = run(search, store)
     assert search.finished()
-    assert [job.id for job in asked[:6]] == [job.id for _, job in plan.training_jobs()]
+    assert [job.id for job in asked[:6]] == [job.id for job in training_jobs(plan, dataset)]
     best = plan.found.chosen[-1]  # of the highest resolution
     assert [(job.kind, job.architecture.id, job.seed) for job in asked[6:]] == [
         ("test", network.id, seed) for network in (plan.base, best) for seed in (0, 1)
@@ -79,9 +99,10 @@ def test_all_jobs_then_the_test_jobs_of_base_and_winner(plan: Plan, store: Store
 
 def test_trials_say_what_they_are(plan: Plan, store: Store, dataset: Dataset) -> None:
     run(Search(plan, store, dataset, quiet), store)
-    trials = store.trials("small")
+    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{store.path}").trials
+    networks = [network for network in plan.networks for _ in range(2)]
     assert len(trials) == 6
-    for trial, (network, job) in zip(trials, plan.training_jobs(), strict=True):
+    for trial, network, job in zip(trials, networks, training_jobs(plan, dataset), strict=True):
         assert trial.user_attrs["job_id"] == job.id
         assert trial.user_attrs["method"] == network.method == trial.params["method"]
         assert trial.user_attrs["resolution"] == network.architecture.resolution == trial.params["resolution"]
@@ -99,7 +120,7 @@ def test_base_over_budget_is_infeasible_but_beside_the_front(
     assert front.base is not None
     assert not front.base.feasible
     assert front.base.id not in {network.id for network in front.front}
-    assert max(store.trials("small")[0].constraints.values()) > 0
+    assert store.trials("small")[0]["slack_macs"] > 0
     assert front.winner is not None
     assert front.winner.feasible
 
@@ -119,22 +140,39 @@ def test_trial_that_a_crash_left_out_is_added(plan: Plan, store: Store, dataset:
     search = Search(plan, store, dataset, quiet)
     job = search.ask()
     assert job is not None
-    checkpoint_path(store.checkpoints, job).touch()
+    checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
     store.record_result(job, invented(job))  # and the process dies before its trial is recorded
     assert store.trials("small") == []
     again = Search(plan, store, dataset, quiet)
-    assert [trial.user_attrs["job_id"] for trial in store.trials("small")] == [job.id]
+    assert [trial["job_id"] for trial in store.trials("small")] == [job.id]
     run(again, store)
     assert len(store.trials("small")) == 6
 
 
-def test_lost_weights_are_made_again(plan: Plan, store: Store, dataset: Dataset) -> None:
+@pytest.mark.parametrize("damage", ["lost", "empty"])
+def test_damaged_weights_are_made_again(plan: Plan, store: Store, dataset: Dataset, damage: str) -> None:
     run(Search(plan, store, dataset, quiet), store)
-    lost = plan.problem.jobs(plan.base.architecture)[0]
-    checkpoint_path(store.checkpoints, lost).unlink()
-    asked = run(Search(plan, store, dataset, quiet), store)
-    assert [job.id for job in asked] == [lost.id]
+    damaged = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    path = checkpoint_path(store.checkpoints, damaged)
+    path.unlink() if damage == "lost" else path.write_bytes(b"")
+    again = Search(plan, store, dataset, quiet)
+    assert not store.search("small").finished
+    assert [job.id for job in run(again, store)] == [damaged.id]
+    assert again.complete
     assert len(store.trials("small")) == 6
+
+
+def test_damaged_weights_that_cannot_be_made_again(plan: Plan, store: Store, dataset: Dataset) -> None:
+    run(Search(plan, store, dataset, quiet), store)
+    damaged = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    checkpoint_path(store.checkpoints, damaged).unlink()
+    again = Search(plan, store, dataset, quiet)
+    job = again.ask()
+    assert job is not None
+    again.tell(job, JobFailure(message="no space"))
+    assert again.ask() is None
+    assert again.finished()
+    assert not again.complete
 
 
 def test_another_search_takes_the_same_results(
@@ -147,20 +185,84 @@ def test_another_search_takes_the_same_results(
     assert read_front(store, "other").to_json() | {"name": "small"} == read_front(store, "small").to_json()
 
 
-def test_failures_are_kept_apart_and_tried_again(plan: Plan, store: Store, dataset: Dataset) -> None:
+def test_results_of_other_images_are_not_taken(
+    plan: Plan, small: Callable[..., Spec], store: Store, dataset: Dataset
+) -> None:
+    run(Search(plan, store, dataset, quiet), store)
+    changed = Dataset(dataset.images[::-1].copy(), dataset.labels, dataset.splits)
+    assert Search(make_plan(small(name="other")), store, changed, quiet).kept == 0
+
+
+def test_result_that_another_search_found_meanwhile(
+    plan: Plan, small: Callable[..., Spec], store: Store, dataset: Dataset
+) -> None:
+    late = Search(make_plan(small(name="late")), store, dataset, quiet)
+    assert late.kept == 0
+    run(Search(plan, store, dataset, quiet), store)
+    assert late.ask() is None
+    assert late.complete
+    assert len(store.trials("late")) == 6
+
+
+def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
-    failing = plan.problem.jobs(plan.found.chosen[-1].architecture)[0]
+    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    asked = []
     while job := search.ask():
-        checkpoint_path(store.checkpoints, job).touch()
-        search.tell(job, JobFailure(message="no") if job.id == failing.id else invented(job))
+        asked.append(job)
+        if job.id == failing.id:
+            search.tell(job, JobFailure(message="the worker process died"))
+        else:
+            answer(search, store, job)
     assert search.finished()
+    assert not search.complete
+    assert {job.kind for job in asked} == {"train"}, "the winner may still be another: the test split is not touched"
     assert [job.id for job, _ in search.failures] == [failing.id]
+    assert read_front(store, "small").trained == 2
+    with pytest.raises(ExportError, match="search 'small' must be finished before its winner is exported"):
+        export_winner(store, "small")
+    again = Search(plan, store, dataset, quiet)
+    assert [job.kind for job in run(again, store)] == ["train", "test", "test", "test", "test"]
+    assert again.complete
+
+
+def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: Dataset) -> None:
+    search = Search(plan, store, dataset, quiet)
+    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    while job := search.ask():
+        if job.id == failing.id:
+            search.tell(job, JobFailure(message="the loss must stay finite", settled=True))
+        else:
+            answer(search, store, job)
+    assert search.complete
     front = read_front(store, "small")
-    assert front.trained == 2
     assert front.winner is not None
+    assert front.winner.test is not None
     assert front.winner.id != plan.found.chosen[-1].id, "a network with a failed seed is not complete"
-    again = run(Search(plan, store, dataset, quiet), store)
-    assert [job.id for job in again[:1]] == [failing.id]
+    assert Search(plan, store, dataset, quiet).ask() is None
+
+
+def test_networks_are_those_that_it_began_with(
+    plan: Plan, small: Callable[..., Spec], store: Store, dataset: Dataset
+) -> None:
+    run(Search(plan, store, dataset, quiet), store, stop_after=2)
+    # as if a later version chose other networks for the same spec
+    other = make_plan(small(search={"max_candidates": 2, "seed": 7})).found
+    later = replace(plan, found=other)
+    assert later.networks != plan.networks
+    search = Search(later, store, dataset, quiet)
+    assert [network.id for network in search.networks] == [network.id for network in plan.networks]
+    run(search, store)
+    assert read_front(store, "small").trained == 3
+
+
+def test_version_that_trains_otherwise(
+    plan: Plan, store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Search(plan, store, dataset, quiet)
+    monkeypatch.setattr("trials.job.NUMBERS_VERSION", 2)
+    with pytest.raises(SearchError, match="must go on with the version of this project that began it"):
+        Search(plan, store, dataset, quiet)
 
 
 def test_progress(plan: Plan, store: Store, dataset: Dataset) -> None:

@@ -1,6 +1,9 @@
 """Stopped at any moment, a search goes on, and its store ends as if nothing had happened."""
 
+import os
+import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -15,8 +18,13 @@ from tests.nas.test_main_job import stored
 def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [NAS, "search", "small.yaml"],
-        cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment() | {"HOME": str(folder)},
+        start_new_session=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
@@ -43,6 +51,7 @@ def check_as_if_nothing_had_happened(folder: Path, finished: Path, kept: dict[st
     assert done.returncode == 0, done.stderr
     assert rows(folder, "SELECT DISTINCT state FROM trials") == [("COMPLETE",)]
     assert rows(folder, "SELECT count(*) FROM trials") == [(6,)]
+    assert len(list((folder / "nas.db-checkpoints").glob("*.safetensors"))) == 6
     now = stored(folder)
     assert {key: now[key] for key in kept} == kept, "a job in the store was trained again"
     assert {k: v[:2] for k, v in now.items()} == {k: v[:2] for k, v in stored(finished).items()}
@@ -86,8 +95,12 @@ def test_ctrl_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, sent: signal.Sig
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert {address for pid in family(process.pid) for address in listening(pid)} == {"127.0.0.1"}
     started = time.monotonic()
-    process.send_signal(sent)
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)  # as a terminal does: to the driver, Ray and all workers
+    else:
+        process.send_signal(sent)
     shown, errors = process.communicate(timeout=30)
     assert time.monotonic() - started < 5
     assert process.returncode == 130
@@ -95,10 +108,16 @@ def test_ctrl_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, sent: signal.Sig
     assert "Traceback" not in errors
     assert shown == ""
     assert not busy_workers(process.pid)
+    assert not (tmp_path / ".ray").exists(), "Ray must not write its token under HOME"
 
 
 def busy_workers(driver: int) -> list[int]:
     """Processes below the driver in which Ray runs a trainable."""
+    return [pid for pid, name in family(driver).items() if name.startswith("ray::ImplicitFunc.train")]
+
+
+def family(driver: int) -> dict[int, str]:
+    """Command lines of the driver and of all processes below it."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -108,11 +127,7 @@ def busy_workers(driver: int) -> list[int]:
         except OSError:  # it has ended meanwhile
             continue
         parents[int(stat.parent.name)] = int(fields[1])
-    return [
-        pid
-        for pid, name in names.items()
-        if name.startswith("ray::ImplicitFunc.train") and driver in line(pid, parents)
-    ]
+    return {pid: name for pid, name in names.items() if driver in line(pid, parents)}
 
 
 def line(pid: int, parents: dict[int, int]) -> set[int]:
@@ -121,6 +136,24 @@ def line(pid: int, parents: dict[int, int]) -> set[int]:
     while pid in parents and pid not in found:
         found.add(pid)
         pid = parents[pid]
+    return found
+
+
+def listening(pid: int) -> set[str]:
+    """Addresses on which a process accepts TCP connections."""
+    sockets = set()
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            sockets |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
+    except OSError:  # it has ended meanwhile
+        return set()
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and fields[9] in sockets:  # 0A: listening
+                address = bytes.fromhex(fields[1].partition(":")[0])
+                found.add(socket.inet_ntoa(address[-4:][::-1]))  # of IPv6, the IPv4 address that it maps
     return found
 
 
@@ -159,7 +192,7 @@ def test_database_that_stays_locked_ends_the_search_in_one_line(finished_search:
     check_as_if_nothing_had_happened(tmp_path, finished_search, stored(tmp_path))
 
 
-def test_two_searches_at_once_in_one_database(finished_search: Path, tmp_path: Path) -> None:
+def test_two_searches_at_once_in_one_database(tmp_path: Path) -> None:
     train = {"preset": "borji", "epochs": 1, "seeds": 1}
     specs = []
     for name in ("one", "two"):
@@ -173,4 +206,3 @@ def test_two_searches_at_once_in_one_database(finished_search: Path, tmp_path: P
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
-    assert rows(tmp_path, "SELECT count(*) FROM nas_jobs WHERE json_extract(job, '$.kind') = 'train'") == [(3,)]

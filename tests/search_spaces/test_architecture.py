@@ -53,6 +53,12 @@ def test_impossible_network_names_the_node() -> None:
         ({"nodes": [{"name": "a b", "inputs": [INPUT], "op": "flatten"}]}, "node names must be letters"),
         ({"nodes": [{"name": INPUT, "inputs": [INPUT], "op": "flatten"}]}, "node names must be letters"),
         ({"nodes": [{"name": "a", "inputs": [INPUT], "op": "attention"}]}, "node 'a': op must be one of"),
+        ({"nodes": [{"name": ["a"], "inputs": [INPUT], "op": "flatten"}]}, "node names must be letters"),
+        ({"nodes": [{"name": "a", "inputs": [[INPUT]], "op": "flatten"}]}, "node 'a' must read one earlier node"),
+        (
+            {"nodes": [{"name": "a", "inputs": [INPUT], "op": "conv", "kernel": 1, "out_channels": 2**70}]},
+            "at most 2\\^24",
+        ),
         ({"nodes": [{"name": "a", "inputs": [INPUT], "op": "flatten", "x": 1}]}, "node 'a': flatten: fields must be"),
         ({"nodes": [{"name": "a", "inputs": [INPUT], "op": "linear", "out_features": 3}]}, "flatten it first"),
         ({"nodes": [{"name": n, "inputs": [INPUT], "op": "flatten"} for n in "ab"]}, "nothing reads 'a'"),
@@ -66,7 +72,10 @@ def test_bad_json_is_a_clear_error(change: dict[str, Any], message: str) -> None
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Conv(out_channels=0, kernel=3), "out_channels must be an integer of at least 1, but got 0"),
+        (
+            lambda: Conv(out_channels=0, kernel=3),
+            "out_channels must be an integer of at least 1, at most 2\\^24, but got 0",
+        ),
         (lambda: Conv(out_channels=3, kernel=True), "kernel must be an integer"),
         (lambda: Conv(out_channels=3, kernel=3, padding=-1), "padding must be an integer of at least 0"),
         (lambda: Pool(function="max", kernel=2, stride=2, padding=2), "padding must be at most half the kernel"),

@@ -14,6 +14,7 @@ from search_spaces import (
     COSTS,
     INPUT,
     Architecture,
+    BudgetError,
     Conv,
     Flatten,
     LeNet,
@@ -23,6 +24,7 @@ from search_spaces import (
     apply_approach_iv,
     base_row,
     count_cost,
+    relative_miss,
     solve_approach_iv,
     window,
 )
@@ -113,16 +115,46 @@ def test_window_is_exact_in_decimal() -> None:
     assert window(10**15, 0.1) == (9 * 10**14, 10**15)  # floats would miss this by one part in 10^16
 
 
-def test_nearest_when_none_fits() -> None:
-    base = reference_base(REFERENCE["nets"]["mnist_n14"])
-    windows = {"params": (1, 500), "macs": (1, 10**9)}
-    found = solve_approach_iv(base, resolutions=[15], windows=windows, ranges=Ranges())
-    assert len(found) == 0
+@settings(max_examples=8, deadline=None)
+@given(params=st.integers(1, 3000), macs=st.integers(1, 60_000), tolerance=st.sampled_from([0.0, 0.05]))
+def test_nearest_is_nearest_by_brute_force(params: int, macs: int, tolerance: float) -> None:
+    convs = {"conv1": Conv(out_channels=5, kernel=2), "conv2": Conv(out_channels=4, kernel=3)}
+    base = LeNet(**convs, hidden=3, pool=False).architecture((2, 10, 10), 3)
+    windows = {"params": window(params, tolerance), "macs": window(macs, tolerance)}
+    ranges = Ranges(kernel=(2, 4), stride=(1, 2), padding=(0, 1))
+    found = solve_approach_iv(base, resolutions=[11, 13], windows=windows, ranges=ranges)
+    if len(found):
+        assert found.nearest is None
+        return
+    everything = dict.fromkeys(COSTS, (0, 10**9)) | {"params": (0, 6000)}
+    others = solve_approach_iv(base, resolutions=[11, 13], windows=everything, ranges=ranges)
+    misses = [
+        max(relative_miss(row[name], *windows[name]) for name in windows) for row in map(others.row, range(len(others)))
+    ]
     assert found.nearest is not None
-    assert found.nearest["channels1"] == 1
-    # the smallest network of all: a 4x4 kernel and 3x3 kernels on one channel
-    rest = count_cost(base).params - (10 * 9 + 10 * 10 * 9)
-    assert found.nearest["params"] == rest + 16 + 10 * 9
+    nearest = max(relative_miss(found.nearest[name], *windows[name]) for name in windows)
+    assert nearest == pytest.approx(min(misses))
+    assert count_cost(apply_approach_iv(base, found.nearest)).params == found.nearest["params"]
+
+
+def test_counts_of_what_was_looked_at() -> None:
+    base = reference_base(REFERENCE["nets"]["mnist_n14"])
+    cost = count_cost(base)
+    windows = {"params": window(cost.params, 0.1), "macs": window(cost.macs, 0.1)}
+    below = {"params": (0, cost.params), "macs": (0, cost.macs)}
+    found, all_below = (
+        solve_approach_iv(base, resolutions=range(15, 29), windows=some, ranges=Ranges()) for some in (windows, below)
+    )
+    assert found.enumerated == all_below.enumerated == len(all_below) > len(found) > 0
+
+
+def test_too_many_to_hold() -> None:
+    base = reference_base(REFERENCE["nets"]["mnist_n14"])
+    with pytest.raises(BudgetError, match="must leave at most 5,000,000 networks"):
+        solve_approach_iv(base, resolutions=range(15, 29), windows={"params": (0, 10**9)}, ranges=Ranges())
+    wide = Ranges(kernel=(3, 1000), padding=(0, 300))
+    with pytest.raises(NetworkError, match="the ranges must give at most 20,000,000 combinations"):
+        solve_approach_iv(base, resolutions=[15], windows={"params": (0, 9)}, ranges=wide)
 
 
 def test_no_geometry_keeps_the_side() -> None:

@@ -16,6 +16,7 @@ def make_job(architecture: Architecture | None = None, seed: int = 0, epochs: in
         kind="train",
         architecture=architecture or lenet(),
         data=DataSettings(source="mnist5k"),
+        images_id="digits",
         recipe=Recipe(epochs=epochs),
         seed=seed,
     )
@@ -33,6 +34,7 @@ def test_json_both_ways() -> None:
         {"kind": "test"},
         {"architecture": lenet(29)},
         {"data": DataSettings(source="mnist5k", split=SplitSettings(seed=1))},
+        {"images_id": "other digits"},
         {"recipe": Recipe(epochs=11)},
         {"seed": 1},
         {"weights_sha256": "0"},
@@ -44,4 +46,4 @@ def test_everything_that_changes_a_number_changes_the_id(change: dict[str, Any])
 
 def test_golden_id() -> None:
     # stores know their jobs by it: a change here trains everything again
-    assert make_job().id == "25abca77b77a3cf2"
+    assert make_job().id == "c5dc5c40b70ce4c7"

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from search_spaces import Conv, LeNet
 from tests.trials.test_job import make_job
-from trials import DataSettings, Job, JobFailure
+from trials import Dataset, DataSettings, Job, JobFailure
 from trials.dataset import load_dataset
 from trials.job import JobResult
 from trials.loop import run_locally, try_job
@@ -36,6 +37,16 @@ def test_what_goes_wrong_is_an_outcome(tmp_path: Path) -> None:
     assert isinstance(outcome, JobFailure)
     assert outcome.message.startswith("CheckpointError: weights must be readable at")
     assert "\n" not in outcome.message
+    assert not outcome.settled
+
+
+def test_divergence_is_settled(tmp_path: Path) -> None:
+    dataset = load_dataset(DataSettings(source="mnist5k"))
+    black = Dataset(np.zeros_like(dataset.images), dataset.labels, dataset.splits)  # 0 / 0 when normalised
+    outcome = try_job(make_job(TINY, epochs=1), black, tmp_path)
+    assert isinstance(outcome, JobFailure)
+    assert outcome.settled
+    assert "the loss must stay finite" in outcome.message
 
 
 class _Two:

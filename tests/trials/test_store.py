@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,20 +11,21 @@ import optuna
 import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
+from sqlalchemy.schema import CreateTable
 
 from tests.trials.test_job import make_job
 from trials import schema
 from trials.job import JobFailure, JobResult
 from trials.store import Store, StoredSearch, StoreError, TrialRecord
 
-SEARCH = StoredSearch(name="a", spec={"x": 1}, data={"y": 2}, versions={"z": "3"}, finished=False)
+SEARCH = StoredSearch(name="a", spec={"x": 1}, networks=[{"n": 1}], job_ids=["j"], data={"y": 2}, versions={"z": "3"})
 RESULT = JobResult(correct=90, images=100, weights_sha256="ab", wall_seconds=2.5)
 
 
 def record(slack: int = -5, job_id: str = "j") -> TrialRecord:
     return TrialRecord(
         params={"resolution": 20},
-        distributions={"resolution": IntDistribution(14, 28)},
+        spans={"resolution": [14, 28, 20]},
         attributes={"job_id": job_id, "macs": 1000},
         objectives=["accuracy", "macs"],
         constraints={"params": -1, "macs": slack},
@@ -44,14 +46,15 @@ def store(url: str) -> Iterator[Store]:
 
 def test_search_is_kept_as_it_began(store: Store) -> None:
     again = store.begin(
-        StoredSearch(name="a", spec={"x": 9}, data={}, versions={}, finished=False),
+        replace(SEARCH, spec={"x": 9}, job_ids=[]),
         ["maximize", "minimize"],
         ["validation accuracy", "macs"],
     )
     assert again == SEARCH
     assert not store.search("a").finished
-    store.finish("a")
-    assert store.search("a").finished
+    for finished in (True, False):
+        store.set_finished("a", finished)
+        assert store.search("a").finished is finished
     assert store.search_names() == ["a"]
 
 
@@ -99,12 +102,19 @@ def test_failure_is_a_failed_trial(store: Store, url: str) -> None:
     (trial,) = optuna.load_study(study_name="a", storage=url).trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["failure"] == "the loss must stay finite"
+    assert trial.user_attrs["settled"] is False
+    assert [attributes["failure"] for attributes in store.trials("a")] == ["the loss must stay finite"]
+
+
+def test_trials_of_others_are_passed_over(store: Store, url: str) -> None:
+    study = optuna.load_study(study_name="a", storage=url)
+    study.tell(study.ask(), [0.5, 1.0])  # as a person may, from optuna-dashboard
     assert store.trials("a") == []
 
 
 def test_unknown_search_names_the_near_ones(store: Store) -> None:
     for name in ("digits-14px", "digits-20px", "cifar"):
-        store.begin(StoredSearch(name=name, spec={}, data={}, versions={}, finished=False), ["maximize"], ["accuracy"])
+        store.begin(replace(SEARCH, name=name), ["maximize"], ["accuracy"])
     with pytest.raises(StoreError, match=r"'digits-15px' is not; did you mean digits-\d\dpx, digits-\d\dpx\?"):
         store.search("digits-15px")
 
@@ -130,6 +140,9 @@ def test_folder_must_exist(tmp_path: Path) -> None:
     [
         ("nas.db", "must be a URL such as"),
         ("postgresql+psycopg://me:secret@host/db", r"but is postgresql\+psycopg://me:\*\*\*@host/db"),
+        ("sqlite+aiosqlite:///nas.db", "must be a SQLite file"),
+        ("sqlite:///nas.db?timeout=abc", "must be a SQLite file"),
+        ("sqlite://host:x/nas.db", "must be a URL such as"),
         ("sqlite://", "must be a SQLite file"),
         ("sqlite:///:memory:", "must be a SQLite file"),
     ],
@@ -150,6 +163,33 @@ def test_foreign_database_is_left_alone(url: str, tmp_path: Path) -> None:
     assert (tmp_path / "nas.db").read_bytes() == before
 
 
+@pytest.mark.parametrize("made", range(4))
+def test_killed_while_the_tables_were_made(url: str, tmp_path: Path, made: int) -> None:
+    (tmp_path / "nas.db").touch()
+    with sqlite3.connect(tmp_path / "nas.db") as connection:
+        for table in schema.Table.metadata.sorted_tables[:made]:
+            connection.execute(str(CreateTable(table)))
+    connection.close()
+    with pytest.raises(StoreError, match=r"there is none; run a search|none was begun in it; run nas search"):
+        Store(url)
+    with Store(url, create=True) as opened:
+        assert opened.search_names() == []
+
+
+def test_place_of_the_weights_is_taken(url: str, tmp_path: Path) -> None:
+    (tmp_path / "nas.db-checkpoints").write_text("")
+    with pytest.raises(StoreError, match=r"nas\.db-checkpoints must be readable and writable, but: File exists"):
+        Store(url, create=True)
+
+
+def test_damaged_row(store: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "nas.db") as connection:
+        connection.execute("UPDATE nas_searches SET spec = '{'")
+    connection.close()
+    with pytest.raises(StoreError, match="must hold what this project wrote, but is damaged"):
+        store.search("a")
+
+
 def test_newer_database_is_refused(store: Store, url: str, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "nas.db") as connection:
         connection.execute("UPDATE nas_schema SET version = 2")
@@ -162,7 +202,7 @@ def test_optuna_tables_of_another_version(store: Store, url: str, tmp_path: Path
     with sqlite3.connect(tmp_path / "nas.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
     connection.close()
-    with pytest.raises(StoreError, match=r"the Optuna tables in .* must be of the installed version"):
+    with pytest.raises(StoreError, match=r"the Optuna tables of .* must be of the installed version"):
         Store(url)
 
 
