@@ -9,8 +9,8 @@ from trials.data import split_sizes
 from trials.recipe import Recipe
 from trials.step_times import StepTimes
 
-# Ray, and torch in every worker, before the first job: 11 to 14 s on 2 cores.
-STARTUP_SECONDS = 12.0
+# Ray, and torch in every worker, before the first training, and Ray's end: 16 s and 3 s on 2 cores.
+STARTUP_SECONDS = 19.0
 
 
 def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:

@@ -64,13 +64,15 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass the outcome on; an error here means that the worker's process died."""
+        job = self._running.pop(trial_id)
+        if self.error is not None:  # Tune is ending: what it stopped has no outcome
+            return
         outcome: Outcome = JobFailure(message="the worker process died (out of memory, or killed)")
-        if not error and result is not None and "failure" in result:
-            outcome = JobFailure(**json.loads(result["failure"]))
-        elif not error and result is not None:
-            outcome = JobResult(**json.loads(result["result"]))
+        if not error and result is not None:
+            reported = json.loads(result["outcome"])
+            outcome = JobFailure(**reported) if "message" in reported else JobResult(**reported)
         try:
-            self._source.tell(self._running.pop(trial_id), outcome)
+            self._source.tell(job, outcome)
         except NasError as failure:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead
             self.error = failure
 
@@ -103,10 +105,8 @@ class _StopOnError(tune.Stopper):  # type: ignore[misc, unused-ignore]
 def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None:
     """In a worker: run one job and report it once."""
     outcome = try_job(Job.from_json(json.loads(config["job"])), dataset, Path(folder))
-    if isinstance(outcome, JobFailure):
-        tune.report({_METRIC: 0.0, "failure": json.dumps(asdict(outcome))})
-    else:
-        tune.report({_METRIC: outcome.accuracy, "result": json.dumps(asdict(outcome))})
+    accuracy = outcome.accuracy if isinstance(outcome, JobResult) else 0.0
+    tune.report({_METRIC: accuracy, "outcome": json.dumps(asdict(outcome))})
 
 
 def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: int) -> None:

@@ -121,6 +121,7 @@ def change(path: Path, place: str, value: Any) -> None:
         ("slack.latency", -1, "must keep its budget and state slack as cost minus bound"),
         ("budget", {"macs": 1}, "must keep its budget and state slack as cost minus bound"),
         ("test_accuracy.by_seed", {}, "must state one accuracy for seed"),
+        ("weights.test_accuracy", 0.5, "must state one accuracy for seed"),
         ("preprocessing.scale", 1, "preprocessing.scale must be 255, but got 1"),
         ("preprocessing.mean", [], "must state mean and std of each of 1 channels"),
         ("preprocessing.std", [0], r"preprocessing.std.0 must be greater than 0, but got 0"),
@@ -147,7 +148,6 @@ def test_file_that_says_something_else(winner: Path, place: str, value: Any, mes
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("weights.test_accuracy", 0.5, r"must state what its weights score, but states 0\.5, scored"),
         ("data.split_fingerprint", "x", "the images must be those of"),
         ("data.source", "cifar", "the images must be one of mnist5k"),
         ("data.split.test", 0.9, r"data: split.test must be less than 0\.5, but got 0\.9"),
