@@ -22,13 +22,15 @@ def train_network(architecture: Architecture, data: LabelledImages, recipe: Reci
     Raises TrainingDiverged when a loss is not finite.
     """
     torch.manual_seed(seed)  # initial weights and dropout
-    network = build(architecture)
+    # channels last: 14 to 25 % faster than channels first on the quickstart's networks, two trainings on two cores
+    network = build(architecture).to(memory_format=torch.channels_last)
+    images = data.images.to(memory_format=torch.channels_last)
     order = torch.Generator().manual_seed(seed)
     optimizer = make_optimizer(network, recipe)
     network.train()
     for epoch in range(recipe.epochs):
         for batch in torch.randperm(len(data.labels), generator=order).split(recipe.settings.batch_size):
-            loss = train_step(network, optimizer, data.images[batch], data.labels[batch])
+            loss = train_step(network, optimizer, images[batch], data.labels[batch])
         # of the last batch alone: a loss that is not finite stays so, and reading each would wait for a GPU
         if not torch.isfinite(loss):
             raise TrainingDiverged(f"the loss must stay finite, but is {loss.item()} after epoch {epoch + 1}")
