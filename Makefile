@@ -27,7 +27,7 @@ setup: .venv/installed
 
 # For the test that opens optuna-dashboard in a browser; without it that test is skipped and says so.
 chromium:
-	@command -v chromium chromium-browser >/dev/null || \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
 	  { apt-get update && apt-get install --yes chromium; } >/dev/null 2>&1 || \
 	  echo "chromium could not be installed: the browser test will be skipped"
 

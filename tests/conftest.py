@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 from nas.spec import Spec, parse_spec
+
+# the same examples in every run, and no limit on the time of one: the machine may be busy
+settings.register_profile("tests", derandomize=True, deadline=None)
+settings.load_profile("tests")
 
 NAS = str(Path(sys.executable).with_name("nas"))
 

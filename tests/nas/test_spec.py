@@ -128,7 +128,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         read_spec(tmp_path / "binary")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4))
 def test_any_value_anywhere_is_taken_or_explained(value: Any) -> None:
     for place in ("train.epochs", "budget.macs", "base.conv2", "methods", "objectives", "storage"):

@@ -59,7 +59,7 @@ def test_reference_counts(entry: dict[str, Any]) -> None:
             assert len(found) == entry[key], key
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     pool=st.booleans(),
     channels=st.integers(2, 6),
@@ -115,7 +115,7 @@ def test_window_is_exact_in_decimal() -> None:
     assert window(10**15, 0.1) == (9 * 10**14, 10**15)  # floats would miss this by one part in 10^16
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(params=st.integers(1, 3000), macs=st.integers(1, 60_000), tolerance=st.sampled_from([0.0, 0.05]))
 def test_nearest_is_nearest_by_brute_force(params: int, macs: int, tolerance: float) -> None:
     convs = {"conv1": Conv(out_channels=5, kernel=2), "conv2": Conv(out_channels=4, kernel=3)}

@@ -30,7 +30,7 @@ convs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(conv1=convs, conv2=convs, pool=st.booleans(), side=st.integers(24, 32), channels=st.integers(1, 3))
 def test_counts_are_torchs(conv1: Conv, conv2: Conv, pool: bool, side: int, channels: int) -> None:
     try:
