@@ -1,6 +1,7 @@
 """Searches small enough for every run of the tests, on real images, with real workers."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,6 +67,11 @@ def run_nas(folder: Path, *arguments: str, timeout: float = 120) -> subprocess.C
     return subprocess.run(
         [NAS, *arguments], cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=environment()
     )
+
+
+def heed_interrupts() -> None:
+    """In a new process: Ctrl-C counts, also where the tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.conftest import NAS, environment
+from tests.conftest import NAS, environment, heed_interrupts
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -18,7 +18,12 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium, which `make test` could not install")
 def test_study_and_its_trials_are_seen(finished_search: Path, tmp_path: Path) -> None:
     server = subprocess.Popen(
-        [NAS, "dashboard", "--port", "0"], cwd=finished_search, stdout=subprocess.PIPE, text=True, env=environment()
+        [NAS, "dashboard", "--port", "0"],
+        cwd=finished_search,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 the tests run no threads here
     )
     assert server.stdout is not None
     try:

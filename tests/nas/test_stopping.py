@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NAS, environment, run_nas, write_spec
+from tests.conftest import NAS, environment, heed_interrupts, run_nas, write_spec
 from tests.nas.test_main_job import stored
 
 
@@ -21,6 +21,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
         cwd=folder,
         env=environment() | {"HOME": str(folder)},
         start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 the tests run no threads here
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
