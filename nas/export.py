@@ -166,7 +166,7 @@ def load_export(path: Path) -> LoadedNetwork:
 
 
 def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture) -> None:
-    cost = count_cost(architecture).to_json()
+    cost = count_cost(architecture).bounded()
     counted = cost | {"resolution": architecture.resolution, "network_id": architecture.id}
     stated = info.costs.model_dump() | {"resolution": info.resolution, "network_id": info.network_id}
     for key, value in counted.items():

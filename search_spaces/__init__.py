@@ -1,6 +1,6 @@
 """What a network is, what it costs, and which ones exist.
 
-Torch is imported by `search_spaces.build` alone, which is therefore imported by its own name.
+Torch is imported by `build`, `modules` and `trace` alone, which are therefore imported by their own names.
 """
 
 from search_spaces.architecture import INPUT, Architecture, Node, canonical_json, content_id
@@ -11,7 +11,7 @@ from search_spaces.compensation import (
     base_row,
     solve_approach_iv,
 )
-from search_spaces.cost import COSTS, Budget, Cost, count_cost
+from search_spaces.cost import COSTS, Budget, Cost, LayerCost, count_cost, layer_costs
 from search_spaces.errors import BudgetError, NasError, NetworkError
 from search_spaces.lenet import LeNet
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
@@ -29,6 +29,7 @@ __all__ = [
     "Cost",
     "Dropout",
     "Flatten",
+    "LayerCost",
     "LeNet",
     "Linear",
     "NasError",
@@ -43,6 +44,7 @@ __all__ = [
     "choose_spread",
     "content_id",
     "count_cost",
+    "layer_costs",
     "relative_miss",
     "solve_approach_iv",
     "window",

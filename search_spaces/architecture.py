@@ -41,7 +41,7 @@ class Architecture:
     Building one propagates every shape, so an impossible network cannot exist: NetworkError names the node.
     """
 
-    input: Shape
+    input: tuple[int, int, int]
     nodes: tuple[Node, ...]
 
     def __post_init__(self) -> None:
@@ -63,13 +63,19 @@ class Architecture:
         for node in self.nodes:
             if not isinstance(node.name, str) or not _NAME.fullmatch(node.name) or node.name in shapes:
                 raise NetworkError(f"node names must be letters, digits and _ and differ, but got {node.name!r}")
-            if len(node.inputs) != 1 or node.inputs[0] not in shapes:
-                raise NetworkError(f"node {node.name!r} must read one earlier node, but reads {list(node.inputs)}")
+            self._check_inputs(node, shapes)
             try:
-                shapes[node.name] = node.op.shape(shapes[node.inputs[0]])
+                shapes[node.name] = node.op.shape(*(shapes[name] for name in node.inputs))
             except NetworkError as error:
                 raise NetworkError(f"node {node.name!r}: {error}") from error
         return shapes
+
+    @staticmethod
+    def _check_inputs(node: Node, earlier: Mapping[str, Shape]) -> None:
+        least, most = node.op.inputs
+        if not least <= len(node.inputs) <= most or any(name not in earlier for name in node.inputs):
+            count = f"{least} to {most} earlier nodes" if most > least else _counted(least)
+            raise NetworkError(f"node {node.name!r} must read {count}, but reads {list(node.inputs)}")
 
     @property
     def resolution(self) -> int:
@@ -86,14 +92,22 @@ class Architecture:
         """Content id: equal networks have equal ids."""
         return content_id(self.to_json())
 
-    def source_shape(self, node: Node) -> Shape:
-        """Shape of what a node reads."""
-        return self.shapes[node.inputs[0]]
+    def source_shapes(self, node: Node) -> tuple[Shape, ...]:
+        """Shapes of what a node reads."""
+        return tuple(self.shapes[name] for name in node.inputs)
 
-    def with_ops(self, ops: Mapping[str, Op], *, resolution: int) -> "Architecture":
-        """The network with some nodes' ops replaced and another input side."""
+    def node(self, name: str) -> Node:
+        """The node of this name; raises NetworkError where there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise NetworkError(f"the network must have a node {name!r}, but has none of that name")
+
+    def with_ops(self, ops: Mapping[str, Op], *, resolution: int | None = None) -> "Architecture":
+        """The network with some nodes' ops replaced, and another input side if one is given."""
         nodes = tuple(replace(node, op=ops.get(node.name, node.op)) for node in self.nodes)
-        return Architecture(input=(self.input[0], resolution, resolution), nodes=nodes)
+        side = self.resolution if resolution is None else resolution
+        return Architecture(input=(self.input[0], side, side), nodes=nodes)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` takes back."""
@@ -118,3 +132,7 @@ class Architecture:
             except NetworkError as error:
                 raise NetworkError(f"node {name!r}: {error}") from error
         return Architecture(input=shape, nodes=tuple(nodes))
+
+
+def _counted(number: int) -> str:
+    return "one earlier node" if number == 1 else f"{number} earlier nodes"

@@ -1,11 +1,15 @@
 """From a network as data to a torch module. Its parameters are named after the nodes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor, nn
 
+from search_spaces import modules, ops
 from search_spaces.architecture import INPUT, Architecture
 from search_spaces.cost import count_cost
 from search_spaces.errors import NetworkError
-from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Op, Pool, Shape
 
 
 class Network(nn.Module):
@@ -17,13 +21,19 @@ class Network(nn.Module):
         for node in architecture.nodes:
             if hasattr(self, node.name):
                 raise NetworkError(f"node {node.name!r}: torch modules use this name themselves; choose another")
-            self.add_module(node.name, _layer(node.op, architecture.source_shape(node)))
+            place = _Place.of(node.op, architecture.source_shapes(node), architecture.shapes[node.name])
+            self.add_module(node.name, MODULES[type(node.op)](node.op, place))
+        self._last_read = {name: i for i, node in enumerate(architecture.nodes) for name in node.inputs}
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [N, classes] of images [N, C, H, W]."""
         values = {INPUT: images}
-        for node in self.architecture.nodes:
-            values[node.name] = self.get_submodule(node.name)(values[node.inputs[0]])
+        for i, node in enumerate(self.architecture.nodes):
+            read = [values[name] for name in node.inputs]
+            for name in node.inputs:  # free what nobody reads again: memory is the cost model's peak
+                if self._last_read[name] == i:
+                    values.pop(name, None)
+            values[node.name] = self.get_submodule(node.name)(*read)
         return values[self.architecture.nodes[-1].name]
 
 
@@ -36,28 +46,118 @@ def build(architecture: Architecture) -> Network:
     return network
 
 
-def _layer(op: Op, source: Shape) -> nn.Module:
-    match op:
-        case Conv():
-            return nn.Conv2d(
-                source[0],
-                op.out_channels,
-                op.kernel,
-                stride=op.stride,
-                padding=op.padding,
-                dilation=op.dilation,
-                groups=op.groups,
-                bias=op.bias,
-            )
-        case Linear():
-            return nn.Linear(source[0], op.out_features, bias=op.bias)
-        case Pool(function="max"):
-            return nn.MaxPool2d(op.kernel, op.stride, op.padding)
-        case Pool():
-            return nn.AvgPool2d(op.kernel, op.stride, op.padding)
-        case Activation():
-            return nn.ReLU()
-        case Dropout():
-            return nn.Dropout(op.share)
-        case Flatten():
-            return nn.Flatten()
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """What a module must know of where it stands: channels in and out, replicas, whether it sees maps."""
+
+    channels: int
+    width: int
+    replicas: int
+    is_map: bool
+    projects: bool
+
+    @staticmethod
+    def of(op: ops.Op, sources: tuple[ops.Shape, ...], out: ops.Shape) -> "_Place":
+        lead = sources[0][:-3] if ops.is_map(sources[0]) else sources[0][:-1]
+        return _Place(
+            channels=ops.channels_of(sources[0]),
+            width=ops.channels_of(out),
+            replicas=lead[0] if lead else 1,
+            is_map=ops.is_map(out),
+            projects=isinstance(op, ops.Shortcut) and bool(op.projects(sources)),
+        )
+
+
+def _conv(op: ops.Conv | ops.Depthwise, place: _Place) -> nn.Module:
+    groups = op.groups if isinstance(op, ops.Conv) else place.channels
+    return nn.Conv2d(
+        place.channels,
+        place.width,
+        op.kernel,
+        stride=op.stride,
+        padding=op.padding,
+        dilation=op.dilation,
+        groups=groups,
+        bias=op.bias,
+    )
+
+
+def _batch_norm(op: ops.BatchNorm, place: _Place) -> nn.Module:
+    kind = nn.BatchNorm2d if place.is_map else nn.BatchNorm1d
+    return kind(place.channels, eps=op.epsilon, momentum=op.momentum, affine=op.affine)
+
+
+def _shortcut(op: ops.Shortcut, place: _Place) -> nn.Module:
+    if not place.projects:
+        return modules.Shortcut(None)
+    conv = nn.Conv2d(place.channels, place.width, 1, stride=op.stride, bias=False)
+    return modules.Shortcut(nn.Sequential(conv, nn.BatchNorm2d(place.width)) if op.norm else conv)
+
+
+def _pool(op: ops.Pool, _: _Place) -> nn.Module:
+    if op.function == "max":
+        return nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil)
+    return nn.AvgPool2d(op.kernel, op.stride, op.padding, op.ceil, op.count_padding)
+
+
+def _adaptive_pool(op: ops.AdaptivePool, _: _Place) -> nn.Module:
+    return nn.AdaptiveMaxPool2d(op.size) if op.function == "max" else nn.AdaptiveAvgPool2d(op.size)
+
+
+def _upsample(op: ops.Upsample, _: _Place) -> nn.Module:
+    if op.function == "zeros":
+        return modules.UpsampleZeros(op.factor)
+    return modules.Resample(op.function, factor=op.factor)
+
+
+FUNCTIONS: dict[str, Callable[[ops.Activation], nn.Module]] = {
+    "relu": lambda op: nn.ReLU(),
+    "relu6": lambda op: nn.ReLU6(),
+    "leaky_relu": lambda op: nn.LeakyReLU(op.slope),
+    "elu": lambda op: nn.ELU(),
+    "silu": lambda op: nn.SiLU(),
+    "mish": lambda op: nn.Mish(),
+    "gelu": lambda op: nn.GELU(),
+    "gelu_tanh": lambda op: nn.GELU(approximate="tanh"),
+    "hardswish": lambda op: nn.Hardswish(),
+    "hardsigmoid": lambda op: nn.Hardsigmoid(),
+    "hardtanh": lambda op: nn.Hardtanh(),
+    "sigmoid": lambda op: nn.Sigmoid(),
+    "tanh": lambda op: nn.Tanh(),
+    "softplus": lambda op: nn.Softplus(),
+    "softmax": lambda op: nn.Softmax(dim=1),
+    "log_softmax": lambda op: nn.LogSoftmax(dim=1),
+}
+
+MODULES: dict[type[ops.Op], Callable[[Any, _Place], nn.Module]] = {
+    ops.Activation: lambda op, place: FUNCTIONS[op.function](op),
+    ops.AdaptivePool: _adaptive_pool,
+    ops.Add: lambda op, place: modules.Sum(),
+    ops.Affine: lambda op, place: modules.Affine(op.factors, op.offsets),
+    ops.BatchNorm: _batch_norm,
+    ops.BatchToSpace: lambda op, place: modules.BatchToSpace(op.block),
+    ops.ChannelShuffle: lambda op, place: nn.ChannelShuffle(op.groups),
+    ops.Chunk: lambda op, place: modules.Chunk(op.parts, op.index),
+    ops.Concat: lambda op, place: modules.Concat(),
+    ops.Conv: _conv,
+    ops.Depthwise: _conv,
+    ops.Dropout: lambda op, place: nn.Dropout2d(op.share) if op.channels else nn.Dropout(op.share),
+    ops.Expand: lambda op, place: nn.Conv2d(place.channels, place.width, 1, bias=op.bias),
+    ops.Flatten: lambda op, place: nn.Flatten(),
+    ops.GroupNorm: lambda op, place: nn.GroupNorm(op.groups, place.channels, eps=op.epsilon, affine=op.affine),
+    ops.LayerNorm: lambda op, place: modules.ChannelNorm(place.channels, eps=op.epsilon, elementwise_affine=op.affine),
+    ops.LayerScale: lambda op, place: modules.LayerScale(place.channels, op.initial),
+    ops.Linear: lambda op, place: nn.Linear(place.channels, place.width, bias=op.bias),
+    ops.MeanReplicas: lambda op, place: modules.MeanReplicas(place.replicas),
+    ops.Multiply: lambda op, place: modules.Product(),
+    ops.PReLU: lambda op, place: nn.PReLU(place.channels if op.per_channel else 1),
+    ops.Pad: lambda op, place: nn.ZeroPad2d((op.left, op.right, op.top, op.bottom)),
+    ops.Pool: _pool,
+    ops.Resize: lambda op, place: modules.Resample(op.function, size=ops.pair(op.size)),
+    ops.Select: lambda op, place: modules.Select(op.indices),
+    ops.Shortcut: _shortcut,
+    ops.SpaceToBatch: lambda op, place: modules.SpaceToBatch(op.block),
+    ops.SpaceToDepth: lambda op, place: nn.PixelUnshuffle(op.block),
+    ops.StochasticDepth: lambda op, place: modules.StochasticDepth(op.share, op.mode),
+    ops.Upsample: _upsample,
+}

@@ -10,15 +10,17 @@ Legend: T solutions, G geometries (all free values but K1').
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces import formulas
-from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.architecture import Architecture
 from search_spaces.cost import COSTS, count_cost
 from search_spaces.errors import BudgetError, NetworkError
-from search_spaces.ops import Conv, Op, Pool
+from search_spaces.first_convs import FirstConvs, conv_of, first_convs, side_after
+from search_spaces.ops import Pool
 from search_spaces.windows import Windows, relative_miss
 
 Column = NDArray[np.int64]
@@ -56,16 +58,6 @@ class Solutions:
         return {name: int(column[index]) for name, column in self.columns.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _FirstConvs:
-    """The first two convs of a network, what lies between, and what the rest costs (one number a cost)."""
-
-    conv1: Node
-    between: tuple[Op, ...]
-    conv2: Node
-    rest: Mapping[str, int]
-
-
 def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows: Windows, ranges: Ranges) -> Solutions:
     """All networks of approach IV at these resolutions whose whole cost lies in every window.
 
@@ -74,7 +66,7 @@ def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows
     Raises NetworkError where the base does not begin with two plain convs or the ranges are too wide, BudgetError
     where more than MOST_SOLUTIONS fit.
     """
-    convs = _first_convs(base)
+    convs = first_convs(base)
     geometry = _matching_geometries(base, convs, resolutions, ranges)
     at_zero, at_one = (_cost_terms(base, convs, geometry, k) for k in (0, 1))
     low, high = np.ones(_length(geometry), np.int64), np.full(_length(geometry), np.iinfo(np.int32).max)
@@ -100,10 +92,10 @@ def solve_approach_iv(base: Architecture, *, resolutions: Sequence[int], windows
 
 def apply_approach_iv(base: Architecture, solution: Mapping[str, int]) -> Architecture:
     """The base with the first two convs and the resolution of one row of `Solutions`."""
-    convs = _first_convs(base)
+    convs = first_convs(base)
     conv1, conv2 = (
         replace(
-            _conv(node),
+            conv_of(node),
             kernel=solution[f"kernel{i}"],
             stride=solution[f"stride{i}"],
             padding=solution[f"padding{i}"],
@@ -117,44 +109,14 @@ def apply_approach_iv(base: Architecture, solution: Mapping[str, int]) -> Archit
     return base.with_ops(ops, resolution=solution["resolution"])
 
 
-def _first_convs(base: Architecture) -> _FirstConvs:
-    places = [i for i, node in enumerate(base.nodes) if isinstance(node.op, Conv)][:2]
-    if len(places) < 2:
-        raise NetworkError(f"approach IV needs two convs, but the network has {len(places)}")
-    first, second = places
-    conv1, conv2 = base.nodes[first], base.nodes[second]
-    if first != 0 or conv1.inputs != (INPUT,):
-        raise NetworkError(f"approach IV needs a conv that reads the image, but {base.nodes[0].name!r} comes first")
-    for node in (conv1, conv2):
-        if _conv(node).groups != 1 or _conv(node).dilation != 1:
-            raise NetworkError(f"approach IV needs plain convs, but {node.name!r} has groups or dilation")
-    others = [node for i, node in enumerate(base.nodes) if i not in places]
-    later = base.nodes[second + 1 :]
-    return _FirstConvs(
-        conv1=conv1,
-        between=tuple(node.op for node in base.nodes[1:second]),
-        conv2=conv2,
-        rest={
-            "params": sum(node.op.params(base.source_shape(node)) for node in others),
-            "macs": sum(node.op.macs(base.source_shape(node)) for node in later),
-            "activation_elements": max((node.op.activation(base.source_shape(node)) for node in later), default=0),
-        },
-    )
-
-
-def _conv(node: Node) -> Conv:
-    assert isinstance(node.op, Conv)
-    return node.op
-
-
 def _matching_geometries(
-    base: Architecture, convs: _FirstConvs, resolutions: Sequence[int], ranges: Ranges
+    base: Architecture, convs: FirstConvs, resolutions: Sequence[int], ranges: Ranges
 ) -> dict[str, Column]:
     """Columns [G] of `FREE`, and of the sides `side1`, `source2`, for which conv2's output side is the base's."""
     kernels, strides, paddings = (
         np.arange(low, high + 1) for low, high in (ranges.kernel, ranges.stride, ranges.padding)
     )
-    larger = kernels[kernels > _conv(convs.conv1).kernel]  # C1' > C1, eq. 18
+    larger = kernels[kernels > conv_of(convs.conv1).kernel]  # C1' > C1, eq. 18
     first = _grid(np.asarray(resolutions, np.int64), larger, strides, paddings)
     second = _grid(kernels, strides, paddings)
     if len(first[0]) * len(second[0]) > MOST_GEOMETRIES:
@@ -165,7 +127,7 @@ def _matching_geometries(
     side1 = formulas.output_side(first[0], kernel=first[1], stride=first[2], padding=first[3])
     source2 = side1
     for op in convs.between:
-        source2 = op.side(source2) if isinstance(op, Pool) else source2
+        source2 = side_after(op, source2)
     side2 = formulas.output_side(source2[:, None], kernel=second[0], stride=second[1], padding=second[2])
     exists = (side1 >= 1) & (source2 >= 1)
     i, j = np.nonzero(exists[:, None] & (side2 == base.shapes[convs.conv2.name][1]))
@@ -179,25 +141,25 @@ def _grid(*axes: Column) -> list[Column]:
 
 
 def _cost_terms(
-    base: Architecture, convs: _FirstConvs, columns: Mapping[str, Column], channels: formulas.Integers
+    base: Architecture, convs: FirstConvs, columns: Mapping[str, Column], channels: formulas.Integers
 ) -> dict[str, list[Column]]:
     """Per cost the functions of K1' = `channels` whose maximum it is, each a column; all are affine in K1'."""
-    conv1, conv2 = _conv(convs.conv1), _conv(convs.conv2)
+    conv1, conv2 = conv_of(convs.conv1), conv_of(convs.conv2)
     image, kept = base.input[0], conv2.out_channels
     side1, source2 = columns["side1"], columns["source2"]
     side2 = base.shapes[convs.conv2.name][1]
-    params = formulas.conv_params(image, channels, kernel=columns["kernel1"], bias=conv1.bias)
-    params = params + formulas.conv_params(channels, kept, kernel=columns["kernel2"], bias=conv2.bias)
-    macs = formulas.conv_macs(image, channels, kernel=columns["kernel1"], out_side=side1)
-    macs = macs + formulas.conv_macs(channels, kept, kernel=columns["kernel2"], out_side=side2)
-    held = [formulas.map_elements(image, columns["resolution"]) + formulas.map_elements(channels, side1)]
+    params = formulas.conv_params(image, channels, window=columns["kernel1"] ** 2, bias=conv1.bias)
+    params = params + formulas.conv_params(channels, kept, window=columns["kernel2"] ** 2, bias=conv2.bias)
+    macs = formulas.conv_macs(image, channels, window=columns["kernel1"] ** 2, area=side1**2)
+    macs = macs + formulas.conv_macs(channels, kept, window=columns["kernel2"] ** 2, area=side2**2)
+    held = [formulas.map_elements(image, columns["resolution"] ** 2) + formulas.map_elements(channels, side1**2)]
     side = side1
     for op in convs.between:
-        after = op.side(side) if isinstance(op, Pool) else side
-        written = formulas.map_elements(channels, after) if isinstance(op, Pool) else 0
-        held.append(formulas.map_elements(channels, side) + written)
+        after = side_after(op, side)
+        written = formulas.map_elements(channels, after**2) if isinstance(op, Pool) else 0
+        held.append(formulas.map_elements(channels, side**2) + written)
         side = after
-    held.append(formulas.map_elements(channels, source2) + formulas.map_elements(kept, side2))
+    held.append(formulas.map_elements(channels, source2**2) + formulas.map_elements(kept, side2**2))
     held.append(np.full_like(side1, convs.rest["activation_elements"]))
     return {
         "params": [params + convs.rest["params"]],
@@ -240,7 +202,7 @@ def _expand(geometry: Mapping[str, Column], low: Column, counts: Column) -> dict
 
 
 def _nearest(
-    base: Architecture, convs: _FirstConvs, geometry: Mapping[str, Column], windows: Windows
+    base: Architecture, convs: FirstConvs, geometry: Mapping[str, Column], windows: Windows
 ) -> dict[str, int] | None:
     """The row whose largest relative miss of a window is smallest.
 
@@ -264,7 +226,7 @@ def _nearest(
 
 
 def _largest_miss(
-    base: Architecture, convs: _FirstConvs, geometry: Mapping[str, Column], windows: Windows, channels: Column
+    base: Architecture, convs: FirstConvs, geometry: Mapping[str, Column], windows: Windows, channels: Column
 ) -> NDArray[np.float64]:
     terms = _cost_terms(base, convs, geometry, channels)
     costs = {name: _largest(terms[name], _length(geometry)) for name in windows}
@@ -281,9 +243,9 @@ def _length(columns: Mapping[str, Column]) -> int:
 
 def base_row(base: Architecture) -> dict[str, int]:
     """The base's own values under the names of a solution's row."""
-    convs = _first_convs(base)
-    conv1, conv2 = _conv(convs.conv1), _conv(convs.conv2)
-    return {
+    convs = first_convs(base)
+    conv1, conv2 = conv_of(convs.conv1), conv_of(convs.conv2)
+    values: dict[str, Any] = {
         "resolution": base.resolution,
         "kernel1": conv1.kernel,
         "stride1": conv1.stride,
@@ -292,4 +254,5 @@ def base_row(base: Architecture) -> dict[str, int]:
         "stride2": conv2.stride,
         "padding2": conv2.padding,
         "channels1": conv1.out_channels,
-    } | count_cost(base).to_json()
+    }
+    return values | count_cost(base).bounded()

@@ -2,33 +2,102 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import INPUT, Architecture
+from search_spaces.ops import Shape
 
-COSTS = ("params", "macs", "activation_elements")
+COSTS = ("params", "macs", "activation_elements")  # what a budget can bound before anything is built
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Counts for one image: parameters, multiply-adds, and the largest sum of one layer's inputs and outputs."""
+    """Counts for one image, all exact.
+
+    `activation_elements` is the largest sum of one layer's inputs and outputs; `peak_activation_elements` the most
+    that is alive at once when the nodes run in their order; `flops` are multiply-adds and bias additions (Borji eq. 5).
+    """
 
     params: int
     macs: int
     activation_elements: int
+    flops: int
+    peak_activation_elements: int
 
     def to_json(self) -> dict[str, int]:
         """Plain data."""
         return asdict(self)
 
+    def bounded(self) -> dict[str, int]:
+        """The counts that a budget can bound, by the names of `COSTS`."""
+        return {name: getattr(self, name) for name in COSTS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCost:
+    """One node's share; params, MACs and FLOPs add up to the network's."""
+
+    name: str
+    kind: str
+    shape: Shape
+    params: int
+    macs: int
+    flops: int
+    activation_elements: int
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+
+def layer_costs(architecture: Architecture) -> list[LayerCost]:
+    """Exact cost of every node, in execution order."""
+    layers = []
+    for node in architecture.nodes:
+        sources, out = architecture.source_shapes(node), architecture.shapes[node.name]
+        layers.append(
+            LayerCost(
+                name=node.name,
+                kind=node.op.kind,
+                shape=out,
+                params=node.op.params(sources, out),
+                macs=node.op.macs(sources, out),
+                flops=node.op.flops(sources, out),
+                activation_elements=node.op.activation(sources, out),
+            )
+        )
+    return layers
+
 
 def count_cost(architecture: Architecture) -> Cost:
     """Exact cost of a network at its resolution."""
-    layers = [(node.op, architecture.source_shape(node)) for node in architecture.nodes]
+    layers = layer_costs(architecture)
     return Cost(
-        params=sum(op.params(source) for op, source in layers),
-        macs=sum(op.macs(source) for op, source in layers),
-        activation_elements=max(op.activation(source) for op, source in layers),
+        params=sum(layer.params for layer in layers),
+        macs=sum(layer.macs for layer in layers),
+        activation_elements=max(layer.activation_elements for layer in layers),
+        flops=sum(layer.flops for layer in layers),
+        peak_activation_elements=count_peak(architecture),
     )
+
+
+def count_peak(architecture: Architecture) -> int:
+    """Most elements alive at once when the nodes run in their order.
+
+    A value lives from the node that writes it to the last one that reads it. A layer that works in place takes over
+    its first input where that is read for the last time, and needs memory of its own where it is not.
+    """
+    last_read = {name: i for i, node in enumerate(architecture.nodes) for name in node.inputs}
+    alive = {INPUT: prod(architecture.input)}
+    peak = 0
+    for i, node in enumerate(architecture.nodes):
+        first = node.inputs[0]
+        takes_over = node.op.in_place and last_read[first] == i
+        written = prod(architecture.shapes[node.name])
+        peak = max(peak, sum(alive.values()) + (0 if takes_over else written))
+        alive = {name: elements for name, elements in alive.items() if last_read[name] > i}
+        alive[node.name] = written
+    return peak
 
 
 @dataclass(frozen=True, kw_only=True)

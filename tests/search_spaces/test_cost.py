@@ -16,6 +16,8 @@ def test_lenet_by_hand() -> None:
         params=(30 * 9 + 30) + (30 * 30 * 25 + 30) + (1920 * 50 + 50) + (50 * 10 + 10),
         macs=144 * 9 * 30 + 64 * 25 * 30 * 30 + 1920 * 50 + 500,
         activation_elements=12 * 12 * 30 + 8 * 8 * 30,  # conv2 reads and writes most
+        flops=144 * (9 + 1) * 30 + 64 * (25 * 30 + 1) * 30 + 1921 * 50 + 51 * 10,  # Borji eq. 5
+        peak_activation_elements=12 * 12 * 30 + 8 * 8 * 30,
     )
 
 
@@ -58,7 +60,7 @@ def test_shapes_are_torchs(side: int) -> None:
 
 
 def test_budget_is_an_upper_bound() -> None:
-    cost = Cost(params=100, macs=2000, activation_elements=30)
+    cost = Cost(params=100, macs=2000, activation_elements=30, flops=2100, peak_activation_elements=40)
     assert Budget(bounds={"params": 100, "macs": 2001}).slack(cost) == {"params": 0, "macs": -1}
     assert Budget(bounds={"params": 99}).slack(cost) == {"params": 1}
     assert Budget(bounds={}).slack(cost) == {}
