@@ -13,10 +13,10 @@ from search_spaces.compensation import (
 )
 from search_spaces.cost import COSTS, Budget, Cost, LayerCost, count_cost, layer_costs
 from search_spaces.errors import BudgetError, NasError, NetworkError
-from search_spaces.lenet import LeNet
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
 from search_spaces.windows import relative_miss, window
+from search_spaces.zoo.lenet import LeNet
 
 __all__ = [
     "COSTS",
