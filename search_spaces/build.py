@@ -159,5 +159,6 @@ MODULES: dict[type[ops.Op], Callable[[Any, _Place], nn.Module]] = {
     ops.SpaceToBatch: lambda op, place: modules.SpaceToBatch(op.block),
     ops.SpaceToDepth: lambda op, place: nn.PixelUnshuffle(op.block),
     ops.StochasticDepth: lambda op, place: modules.StochasticDepth(op.share, op.mode),
+    ops.Unflatten: lambda op, place: nn.Unflatten(1, (place.channels, 1, 1)),
     ops.Upsample: _upsample,
 }

@@ -90,12 +90,13 @@ class Affine(nn.Module):
 
     def __init__(self, factors: tuple[float, ...], offsets: tuple[float, ...]) -> None:
         super().__init__()
-        self.register_buffer("factors", torch.tensor(factors)[:, None, None], persistent=False)
-        self.register_buffer("offsets", torch.tensor(offsets)[:, None, None], persistent=False)
+        self.register_buffer("factors", torch.tensor(factors), persistent=False)
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        """[N, C, H, W], same shape."""
-        return values * self.factors + self.offsets
+        """[N, C, H, W] or [N, C], same shape."""
+        channels = (-1, 1, 1) if values.dim() == 4 else (-1,)
+        return values * self.factors.reshape(channels) + self.offsets.reshape(channels)
 
 
 class StochasticDepth(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from search_spaces.errors import NetworkError
 from search_spaces.ops.base import LARGEST, Op, Shape, Size, area_of, channels_of, is_map, pair
-from search_spaces.ops.channels import ChannelShuffle, Chunk, Concat, Flatten, Select
+from search_spaces.ops.channels import ChannelShuffle, Chunk, Concat, Flatten, Select, Unflatten
 from search_spaces.ops.convs import Conv, Depthwise, Expand, Linear, Shortcut
 from search_spaces.ops.elementwise import (
     FUNCTIONS,
@@ -71,6 +71,7 @@ __all__ = [
     "SpaceToBatch",
     "SpaceToDepth",
     "StochasticDepth",
+    "Unflatten",
     "Upsample",
     "area_of",
     "channels_of",
@@ -85,7 +86,7 @@ OPS: dict[str, type[Op]] = {
     for op in (
         Activation, AdaptivePool, Add, Affine, BatchNorm, BatchToSpace, ChannelShuffle, Chunk, Concat, Conv, Depthwise,
         Dropout, Expand, Flatten, GroupNorm, LayerNorm, LayerScale, Linear, MeanReplicas, Multiply, PReLU, Pad, Pool,
-        Resize, Select, Shortcut, SpaceToBatch, SpaceToDepth, StochasticDepth, Upsample,
+        Resize, Select, Shortcut, SpaceToBatch, SpaceToDepth, StochasticDepth, Unflatten, Upsample,
     )
 }  # fmt: skip
 

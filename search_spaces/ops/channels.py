@@ -21,6 +21,20 @@ class Flatten(Op):
         return (*source[:-3], prod(source[-3:])) if is_map(source) else source
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unflatten(Op):
+    """A vector as a map of one pixel: the inverse of Flatten there."""
+
+    kind: ClassVar = "unflatten"
+    in_place: ClassVar = True
+
+    def shape(self, *sources: Shape) -> Shape:
+        """(features, 1, 1)."""
+        if is_map(sources[0]):
+            raise NetworkError(f"unflatten needs a vector (features,), but gets {sources[0]}")
+        return (*sources[0], 1, 1)
+
+
 def _with_channels(shape: Shape, channels: int) -> Shape:
     return (*shape[:-3], channels, *shape[-2:]) if is_map(shape) else (*shape[:-1], channels)
 

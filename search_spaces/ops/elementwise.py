@@ -17,7 +17,6 @@ from search_spaces.ops.base import (
     check_numbers,
     check_share,
     is_map,
-    map_shape,
 )
 
 Function = Literal[
@@ -170,7 +169,7 @@ class LayerScale(_SameShape):
 
 @dataclass(frozen=True, kw_only=True)
 class Affine(_SameShape):
-    """Fixed factors and offsets of the channels, not learned: a change of how an image is normalised."""
+    """Fixed factors and offsets, not learned: one for all channels, or one each. Input normalisation, for one."""
 
     kind: ClassVar = "affine"
     factors: tuple[float, ...]
@@ -186,11 +185,11 @@ class Affine(_SameShape):
             object.__setattr__(self, name, tuple(values))
 
     def shape(self, *sources: Shape) -> Shape:
-        """The input's own shape; raises NetworkError where there is not one number a channel."""
-        _, channels, _, _ = map_shape(self, sources[0])
-        if not len(self.factors) == len(self.offsets) == channels:
+        """The input's own shape; raises NetworkError where there is neither one number nor one a channel."""
+        channels = channels_of(sources[0])
+        if any(len(values) not in (1, channels) for values in (self.factors, self.offsets)):
             raise NetworkError(
-                f"affine: there must be a factor and an offset for each of {channels} channels, but got "
+                f"affine: there must be one factor and offset, or one for each of {channels} channels, but got "
                 f"{len(self.factors)} and {len(self.offsets)}"
             )
         return sources[0]
