@@ -92,7 +92,7 @@ def count_peak(architecture: Architecture) -> int:
     peak = 0
     for i, node in enumerate(architecture.nodes):
         first = node.inputs[0]
-        takes_over = node.op.in_place and last_read[first] == i
+        takes_over = last_read[first] == i and node.op.takes_over(architecture.source_shapes(node))
         written = prod(architecture.shapes[node.name])
         peak = max(peak, sum(alive.values()) + (0 if takes_over else written))
         alive = {name: elements for name, elements in alive.items() if last_read[name] > i}

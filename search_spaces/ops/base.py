@@ -24,7 +24,7 @@ class Op:
 
     kind: ClassVar[str]
     inputs: ClassVar[tuple[int, int]] = (1, 1)  # how many nodes it reads, least and most
-    in_place: ClassVar[bool] = False  # elementwise: the output takes the first input's place in memory
+    in_place: ClassVar[bool] = False  # elementwise, or only moves elements: needs no memory beside its input
 
     def shape(self, *sources: Shape) -> Shape:
         """Shape of the output; raises NetworkError where there is none."""
@@ -41,6 +41,10 @@ class Op:
     def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
         """FLOPs as Borji's eq. (5) counts them: multiply-adds and bias additions."""
         return self.macs(sources, out)
+
+    def takes_over(self, sources: tuple[Shape, ...]) -> bool:
+        """Whether the output can take the first input's place."""
+        return self.in_place
 
     def activation(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
         """Elements read and written; what works in place writes nothing beside its input."""

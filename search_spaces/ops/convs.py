@@ -216,6 +216,10 @@ class Shortcut(Op):
         """1 where a conv is needed, 0 where the identity serves."""
         return 1 if self.stride > 1 else formulas.unequal(channels_of(sources[0]), channels_of(sources[2]))
 
+    def takes_over(self, sources: tuple[Shape, ...]) -> bool:
+        """The identity is its input."""
+        return not self.projects(sources)
+
     def params(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
         """Weights of the conv and its norm, where there is one."""
         conv = formulas.conv_params(channels_of(sources[0]), channels_of(out), window=1, bias=False)

@@ -126,6 +126,7 @@ class Pad(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class _Blocks(Op):
+    in_place: ClassVar = True
     block: int
 
     def __post_init__(self) -> None:

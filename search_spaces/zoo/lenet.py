@@ -34,3 +34,25 @@ class LeNet:
             Node(name=name, op=op, inputs=(source,)) for (name, op), source in zip(ops.items(), sources, strict=False)
         ]
         return Architecture(input=input_shape, nodes=tuple(nodes))
+
+
+def lenet(  # noqa: PLR0913
+    *,
+    channels1: int = 10,
+    channels2: int = 10,
+    kernel1: int = 3,
+    kernel2: int = 3,
+    hidden: int = 50,
+    pool: bool = False,
+    resolution: int = 28,
+    classes: int = 10,
+    channels: int = 1,
+) -> Architecture:
+    """The LeNet with square kernels, stride 1 and no padding."""
+    network = LeNet(
+        conv1=Conv(out_channels=channels1, kernel=kernel1),
+        conv2=Conv(out_channels=channels2, kernel=kernel2),
+        hidden=hidden,
+        pool=pool,
+    )
+    return network.architecture((channels, resolution, resolution), classes)

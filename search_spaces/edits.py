@@ -1,0 +1,161 @@
+"""Edits: functions from one network to another. Widths are set in `search_spaces.widths`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.errors import NetworkError
+from search_spaces.ops import (
+    Activation,
+    AdaptivePool,
+    Affine,
+    BatchNorm,
+    Conv,
+    Depthwise,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    Linear,
+    MeanReplicas,
+    Op,
+    Pool,
+    SpaceToDepth,
+    pair,
+)
+
+_KEEPS_CLASSES = Activation | AdaptivePool | Affine | BatchNorm | Dropout | LayerNorm | MeanReplicas | Pool
+
+
+def with_resolution(architecture: Architecture, resolution: int) -> Architecture:
+    """The network for images of another side; raises NetworkError, naming the node, where it is too small."""
+    return architecture.with_ops({}, resolution=resolution)
+
+
+def with_classes(architecture: Architecture, classes: int) -> Architecture:
+    """The network with another number of classes: another width of the layer that makes the scores."""
+    node = classifier(architecture)
+    op: Op
+    if isinstance(node.op, Linear):
+        op = replace(node.op, out_features=classes)
+    else:
+        assert isinstance(node.op, Conv)
+        op = replace(node.op, out_channels=classes)
+    return architecture.with_ops({node.name: op})
+
+
+def classifier(architecture: Architecture) -> Node:
+    """The linear layer or conv that makes the class scores; raises NetworkError where something else does."""
+    node = architecture.nodes[-1]
+    while not isinstance(node.op, Linear | Conv):
+        passes = isinstance(node.op, _KEEPS_CLASSES) or (
+            isinstance(node.op, Flatten) and prod(architecture.source_shapes(node)[0][-2:]) == 1
+        )
+        if not passes or node.inputs[0] == INPUT:
+            raise NetworkError(
+                f"the scores must come from a linear layer or a conv to change the number of classes, but "
+                f"{node.name!r} ({node.op.kind}) makes them"
+            )
+        node = architecture.node(node.inputs[0])
+    return node
+
+
+def insert(architecture: Architecture, name: str, op: Op, *, after: str) -> Architecture:
+    """The network with a layer put behind a node (or behind the image, `input`): what read the node reads the layer."""
+    if after != INPUT:
+        architecture.node(after)
+    nodes = []
+    new = Node(name=name, op=op, inputs=(after,))
+    for node in architecture.nodes:
+        if after == INPUT and not nodes:
+            nodes.append(new)
+        nodes.append(replace(node, inputs=tuple(name if source == after else source for source in node.inputs)))
+        if node.name == after:
+            nodes.append(new)
+    return Architecture(input=architecture.input, nodes=tuple(nodes))
+
+
+def stem(architecture: Architecture) -> Node:
+    """The conv that reads the image; raises NetworkError where something else does."""
+    readers = [node for node in architecture.nodes if INPUT in node.inputs]
+    if len(readers) != 1 or not isinstance(readers[0].op, Conv):
+        raise NetworkError(f"one conv must read the image, but {', '.join(node.name for node in readers)} do(es)")
+    return readers[0]
+
+
+def replace_stem(architecture: Architecture, **fields: Any) -> Architecture:
+    """The network with other fields (kernel, stride, padding, ...) of the conv that reads the image."""
+    node = stem(architecture)
+    try:
+        return architecture.with_ops({node.name: replace(node.op, **fields)})
+    except TypeError as error:
+        raise NetworkError(f"a conv has no field of these: {', '.join(fields)}") from error
+
+
+def feed_by_space_to_depth(architecture: Architecture, block: int) -> Architecture:
+    """The network for images `block` times as large, brought to its own resolution by space-to-depth.
+
+    With the first conv C x C of stride 1 that is one conv of kernel `block` C and stride `block`.
+    """
+    channels, side, _ = architecture.input
+    op = SpaceToDepth(block=block)
+    fed = Node(name="space_to_depth", op=op, inputs=(INPUT,))
+    nodes = [
+        replace(node, inputs=tuple(fed.name if source == INPUT else source for source in node.inputs))
+        for node in architecture.nodes
+    ]
+    return Architecture(input=(channels, side * block, side * block), nodes=(fed, *nodes))
+
+
+def dilate(architecture: Architecture, names: Mapping[str, int]) -> Architecture:
+    """The network with convs dilated by a rate each, padded so that their output sides stay.
+
+    Raises NetworkError where a conv has a stride, or where a padding would have to be half a pixel.
+    """
+    ops: dict[str, Op] = {}
+    for name, rate in names.items():
+        op = architecture.node(name).op
+        if not isinstance(op, Conv | Depthwise) or pair(op.stride) != (1, 1):
+            raise NetworkError(f"node {name!r} must be a conv of stride 1 to be dilated, but is not")
+        axes = zip(pair(op.kernel), pair(op.dilation), pair(op.padding), strict=True)
+        added = [(rate - 1) * dilation * (kernel - 1) for kernel, dilation, _ in axes]
+        if any(twice % 2 for twice in added):
+            raise NetworkError(
+                f"node {name!r}: a dilation by {rate} must pad by whole pixels, but kernel {op.kernel} is even"
+            )
+        (top, left), (height, width) = pair(op.padding), pair(op.dilation)
+        padding = (top + added[0] // 2, left + added[1] // 2)
+        ops[name] = replace(op, padding=padding, dilation=(height * rate, width * rate))
+    return architecture.with_ops(ops)
+
+
+def skip_strides(architecture: Architecture, factor: int) -> Architecture:
+    """The network for images `factor` times smaller that keeps its internal resolution: early strides become 1.
+
+    A layer loses its stride where the layers before it have reduced the image by less than `factor`. Pools whose
+    windows do not overlap are made to keep the side. Raises NetworkError where no stride multiplies to the factor.
+    """
+    sides = {name: shape[-2] for name, shape in architecture.shapes.items() if len(shape) >= 3}
+    ops: dict[str, Op] = {}
+    for node in architecture.nodes:
+        stride = getattr(node.op, "stride", 1)
+        if stride == 1 or not isinstance(stride, int) or node.inputs[0] not in sides:
+            continue
+        reduced = round(architecture.resolution / sides[node.inputs[0]])
+        if reduced < factor:
+            if factor % (reduced * stride):
+                raise NetworkError(
+                    f"the early strides must multiply to {factor}, but node {node.name!r} of stride {stride} comes "
+                    f"where the image is {reduced} times smaller"
+                )
+            ops[node.name] = _without_stride(node.op)
+    if architecture.resolution % factor:
+        raise NetworkError(f"the factor must divide the resolution {architecture.resolution}, but is {factor}")
+    return architecture.with_ops(ops, resolution=architecture.resolution // factor)
+
+
+def _without_stride(op: Op) -> Op:
+    if isinstance(op, Pool) and op.kernel == op.stride:
+        return replace(op, kernel=1, stride=1, padding=0)
+    return replace(op, stride=1)  # type: ignore[call-arg]
