@@ -96,6 +96,14 @@ class Architecture:
         """Shapes of what a node reads."""
         return tuple(self.shapes[name] for name in node.inputs)
 
+    def reads(self, node: Node) -> tuple[str, ...]:
+        """The nodes whose values a node needs; of its other inputs it needs the shape alone."""
+        return tuple(node.inputs[i] for i in node.op.reads(self.source_shapes(node)))
+
+    def last_reads(self) -> dict[str, int]:
+        """For every value that is read, the position of the last node that reads it."""
+        return {name: i for i, node in enumerate(self.nodes) for name in self.reads(node)}
+
     def node(self, name: str) -> Node:
         """The node of this name; raises NetworkError where there is none."""
         for node in self.nodes:

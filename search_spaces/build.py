@@ -23,14 +23,15 @@ class Network(nn.Module):
                 raise NetworkError(f"node {node.name!r}: torch modules use this name themselves; choose another")
             place = _Place.of(node.op, architecture.source_shapes(node), architecture.shapes[node.name])
             self.add_module(node.name, MODULES[type(node.op)](node.op, place))
-        self._last_read = {name: i for i, node in enumerate(architecture.nodes) for name in node.inputs}
+        self._reads = [architecture.reads(node) for node in architecture.nodes]
+        self._last_read = architecture.last_reads()
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [N, classes] of images [N, C, H, W]."""
         values = {INPUT: images}
         for i, node in enumerate(self.architecture.nodes):
-            read = [values[name] for name in node.inputs]
-            for name in node.inputs:  # free what nobody reads again: memory is the cost model's peak
+            read = [values[name] for name in self._reads[i]]
+            for name in self._reads[i]:  # free what nobody reads again: memory is the cost model's peak
                 if self._last_read[name] == i:
                     values.pop(name, None)
             values[node.name] = self.get_submodule(node.name)(*read)
@@ -89,9 +90,9 @@ def _batch_norm(op: ops.BatchNorm, place: _Place) -> nn.Module:
 
 def _shortcut(op: ops.Shortcut, place: _Place) -> nn.Module:
     if not place.projects:
-        return modules.Shortcut(None)
+        return nn.Identity()
     conv = nn.Conv2d(place.channels, place.width, 1, stride=op.stride, bias=False)
-    return modules.Shortcut(nn.Sequential(conv, nn.BatchNorm2d(place.width)) if op.norm else conv)
+    return nn.Sequential(conv, nn.BatchNorm2d(place.width)) if op.norm else conv
 
 
 def _pool(op: ops.Pool, _: _Place) -> nn.Module:

@@ -87,15 +87,15 @@ def count_peak(architecture: Architecture) -> int:
     A value lives from the node that writes it to the last one that reads it. A layer that works in place takes over
     its first input where that is read for the last time, and needs memory of its own where it is not.
     """
-    last_read = {name: i for i, node in enumerate(architecture.nodes) for name in node.inputs}
+    last_read = architecture.last_reads()
     alive = {INPUT: prod(architecture.input)}
     peak = 0
     for i, node in enumerate(architecture.nodes):
-        first = node.inputs[0]
+        first = architecture.reads(node)[0]
         takes_over = last_read[first] == i and node.op.takes_over(architecture.source_shapes(node))
         written = prod(architecture.shapes[node.name])
         peak = max(peak, sum(alive.values()) + (0 if takes_over else written))
-        alive = {name: elements for name, elements in alive.items() if last_read[name] > i}
+        alive = {name: elements for name, elements in alive.items() if last_read.get(name, i) > i}
         alive[node.name] = written
     return peak
 

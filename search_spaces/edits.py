@@ -65,7 +65,7 @@ def insert(architecture: Architecture, name: str, op: Op, *, after: str) -> Arch
     """The network with a layer put behind a node (or behind the image, `input`): what read the node reads the layer."""
     if after != INPUT:
         architecture.node(after)
-    nodes = []
+    nodes: list[Node] = []
     new = Node(name=name, op=op, inputs=(after,))
     for node in architecture.nodes:
         if after == INPUT and not nodes:

@@ -115,18 +115,6 @@ class StochasticDepth(nn.Module):
         return values * kept.reshape(-1, *(1,) * (values.dim() - 1))
 
 
-class Shortcut(nn.Module):
-    """Projects the second input where a conv is given, else passes the first."""
-
-    def __init__(self, project: nn.Module | None) -> None:
-        super().__init__()
-        self.project = project
-
-    def forward(self, skip: Tensor, projected: Tensor, block: Tensor) -> Tensor:
-        """A tensor of the block's shape."""
-        return skip if self.project is None else self.project(projected)
-
-
 class Resample(nn.Module):
     """Bilinear or nearest interpolation by a factor or to a size."""
 

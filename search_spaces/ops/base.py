@@ -42,8 +42,12 @@ class Op:
         """FLOPs as Borji's eq. (5) counts them: multiply-adds and bias additions."""
         return self.macs(sources, out)
 
+    def reads(self, sources: tuple[Shape, ...]) -> tuple[int, ...]:
+        """Which of its inputs it needs the values of; of the others only the shape."""
+        return tuple(range(len(sources)))
+
     def takes_over(self, sources: tuple[Shape, ...]) -> bool:
-        """Whether the output can take the first input's place."""
+        """Whether the output can take the place of the first input that it reads."""
         return self.in_place
 
     def activation(self, sources: tuple[Shape, ...], out: Shape) -> Integers:

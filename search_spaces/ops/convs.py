@@ -216,6 +216,10 @@ class Shortcut(Op):
         """1 where a conv is needed, 0 where the identity serves."""
         return 1 if self.stride > 1 else formulas.unequal(channels_of(sources[0]), channels_of(sources[2]))
 
+    def reads(self, sources: tuple[Shape, ...]) -> tuple[int, ...]:
+        """The second where a conv is needed, else the first."""
+        return (1,) if self.projects(sources) else (0,)
+
     def takes_over(self, sources: tuple[Shape, ...]) -> bool:
         """The identity is its input."""
         return not self.projects(sources)

@@ -1,7 +1,7 @@
 """How each function and method of torch becomes an op. Every handler takes what torch's own function takes."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from torchvision.ops import stochastic_depth
 from search_spaces import ops
 from search_spaces.errors import NetworkError
 from search_spaces.ops import is_map
+from search_spaces.trace.arithmetic import Handler, arithmetic
 from search_spaces.trace.layers import adaptive_pool, conv_op, flatten, max_pool, resample
-from search_spaces.trace.values import BATCH, OneChannel, Reading, Side, Value, Weight
+from search_spaces.trace.values import OneChannel, Reading, Side, Value, Weight
 from search_spaces.trace.views import (
     chunk,
     getitem,
@@ -25,8 +26,6 @@ from search_spaces.trace.views import (
     transpose,
     unsqueeze,
 )
-
-Handler = Callable[..., Any]
 
 
 def _same(reading: Reading, value: Any, *_: Any, **__: Any) -> Any:
@@ -213,67 +212,6 @@ def _flatten(reading: Reading, value: Value, start_dim: int = 0, end_dim: int = 
     return flatten(reading, reading.plain(value))
 
 
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
-    def handler(reading: Reading, first: Any, second: Any) -> Any:
-        pair = (first, second)
-        if BATCH in pair:
-            raise NetworkError("the batch size must not be computed with")
-        if not any(isinstance(operand, Value | Weight) for operand in pair):
-            result = function(first, second)
-            return Side(result) if any(isinstance(operand, Side) for operand in pair) else result
-        if isinstance(first, Value) and isinstance(second, Value):
-            return _combine(reading, function, first, second)
-        if isinstance(second, Value) and function in (operator.add, operator.mul):
-            first, second = second, first
-        if not isinstance(first, Value):
-            raise NetworkError(f"{function.__name__} must be of a tensor and a number, in this order")
-        return _with_constant(reading, function, first, second)
-
-    return handler
-
-
-def _combine(reading: Reading, function: Callable[[Any, Any], Any], first: Value, second: Value) -> Value:
-    if function is operator.add:
-        return reading.add_elementwise(ops.Add(), first, second)
-    if function is not operator.mul:
-        raise NetworkError(f"two tensors must be added or multiplied, but {function.__name__} is asked for")
-    sizes = [reading.shape(value) for value in (first, second)]
-    if sizes[0] != sizes[1] and is_map(sizes[0]) and sizes[0][1:] == (1, 1):
-        first, second = second, first
-    return reading.add_elementwise(ops.Multiply(), first, second)
-
-
-def _with_constant(reading: Reading, function: Callable[[Any, Any], Any], value: Value, other: Any) -> Value:
-    if isinstance(other, Weight) and other.learned:
-        if function is not operator.mul:
-            raise NetworkError(f"{other.path} must be a factor, but {function.__name__} is asked for")
-        return reading.scale(value, other)
-    constants = _constants(reading, value, other)
-    identity = 0.0 if function in (operator.add, operator.sub) else 1.0
-    changed = [float(function(identity, constant)) for constant in constants]
-    scales = identity == 1.0
-    if isinstance(value.layout, OneChannel):
-        factor, offset = value.layout.factor, value.layout.offset
-        (number,) = changed
-        layout = replace(
-            value.layout,
-            factor=factor * number if scales else factor,
-            offset=offset * number if scales else offset + number,
-        )
-        return replace(value, layout=layout)
-    nothing = (0.0,) * len(changed) if scales else (1.0,) * len(changed)
-    factors, offsets = (tuple(changed), nothing) if scales else (nothing, tuple(changed))
-    return reading.add_elementwise(ops.Affine(factors=factors, offsets=offsets), value)
-
-
-def _constants(reading: Reading, value: Value, other: Any) -> list[float]:
-    if not isinstance(other, Weight):
-        return [float(other)]
-    if other.tensor.numel() > 1 and not reading.is_per_channel(value, other):
-        raise NetworkError(f"{other.path} must hold one number a channel, but has shape {tuple(other.tensor.shape)}")
-    return [float(number) for number in other.tensor.flatten().tolist()]
-
-
 def _attribute(reading: Reading, value: Any, name: str, *default: Any) -> Any:
     if name == "shape" and isinstance(value, Value):
         return size(reading, value)
@@ -308,23 +246,23 @@ FUNCTIONS: dict[Any, Handler] = {
     F.softmax: _softmax("softmax"),
     F.tanh: _activation("tanh"),
     getattr: _attribute,
-    operator.add: _arithmetic(operator.add),
-    operator.floordiv: _arithmetic(operator.floordiv),
+    operator.add: arithmetic(operator.add),
+    operator.floordiv: arithmetic(operator.floordiv),
     operator.getitem: getitem,
-    operator.iadd: _arithmetic(operator.add),
-    operator.imul: _arithmetic(operator.mul),
-    operator.mul: _arithmetic(operator.mul),
-    operator.sub: _arithmetic(operator.sub),
-    operator.truediv: _arithmetic(operator.truediv),
+    operator.iadd: arithmetic(operator.add),
+    operator.imul: arithmetic(operator.mul),
+    operator.mul: arithmetic(operator.mul),
+    operator.sub: arithmetic(operator.sub),
+    operator.truediv: arithmetic(operator.truediv),
     stochastic_depth: _stochastic_depth,
     torch._assert: _nothing,
-    torch.add: _arithmetic(operator.add),
+    torch.add: arithmetic(operator.add),
     torch.cat: _cat,
     torch.chunk: chunk,
     torch.concat: _cat,
     torch.flatten: _flatten,
     torch.mean: _mean,
-    torch.mul: _arithmetic(operator.mul),
+    torch.mul: arithmetic(operator.mul),
     torch.permute: permute,
     torch.relu: _relu,
     torch.reshape: reshape,
@@ -336,15 +274,15 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.unsqueeze: unsqueeze,
 }
 METHODS: dict[str, Handler] = {
-    "add": _arithmetic(operator.add),
-    "add_": _arithmetic(operator.add),
+    "add": arithmetic(operator.add),
+    "add_": arithmetic(operator.add),
     "chunk": chunk,
     "clone": _same,
     "contiguous": _same,
     "expand_as": _same,
     "flatten": _flatten,
     "mean": _mean,
-    "mul": _arithmetic(operator.mul),
+    "mul": arithmetic(operator.mul),
     "permute": permute,
     "relu": _relu,
     "relu_": _relu,
