@@ -27,7 +27,13 @@ ONLY_IN = {
     "ruamel": {"nas/spec.py"},
     "typer": {"nas/cli.py"},
 }
-TORCH = ("search_spaces/build.py", "search_spaces/modules.py", "search_spaces/trace/")  # of search_spaces
+TORCH = (  # of search_spaces
+    "search_spaces/build.py",
+    "search_spaces/modules.py",
+    "search_spaces/shrink.py",
+    "search_spaces/torchvision_networks.py",
+    "search_spaces/trace/",
+)
 LAZY = {"nas/cli.py", "nas/__init__.py"}
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 

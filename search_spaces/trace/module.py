@@ -39,6 +39,7 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> Traced:
     """
     with _evaluating(module):
         graph = _follow(module)
+    _check_layers(module, graph)
     reading = Reading(module, input_shape)
     values: dict[fx.Node, Any] = {}
     for node in graph.nodes:
@@ -107,6 +108,15 @@ def _follow(module: nn.Module) -> fx.Graph:
     return graph
 
 
+def _check_layers(module: nn.Module, graph: fx.Graph) -> None:
+    """Layers first: an unknown one, such as attention, says more than the arithmetic around it."""
+    for node in graph.nodes:
+        if node.op == "call_module":
+            layer = type(module.get_submodule(str(node.target)))
+            if layer not in LAYERS:
+                raise NetworkError(f"{node.target}: {layer.__name__} is no layer that a network as data can hold")
+
+
 def _path(node: fx.Node) -> str:
     if node.op in ("call_module", "get_attr"):
         return str(node.target)
@@ -126,8 +136,6 @@ def _read(reading: Reading, node: fx.Node, path: str, values: Mapping[fx.Node, A
             return args[0]
         case "call_module":
             layer = reading.module.get_submodule(str(node.target))
-            if type(layer) not in LAYERS:
-                raise NetworkError(f"{type(layer).__name__} is no layer that a network as data can hold")
             return reading.layer(LAYERS[type(layer)], layer, path, (*args, *kwargs.values()))
         case "call_function":
             name = getattr(node.target, "__name__", str(node.target))
