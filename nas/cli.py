@@ -168,6 +168,57 @@ def dashboard(
             typer.echo("stopped")
 
 
+@app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")
+def cost(  # noqa: PLR0913, PLR0917
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="resnet18 or another of the zoo, torchvision:resnet50, winner.json, module:package.file:make_model.",
+        ),
+    ],
+    width: Annotated[float | None, typer.Option(help="Multiply all widths.")] = None,
+    widths: Annotated[str | None, typer.Option(help="One width a group, joined by commas.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the images.")] = None,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
+    convention: Annotated[
+        list[str] | None,
+        typer.Option(help="Also the total as fvcore, ptflops, thop, torchinfo or torch counts it; or all."),
+    ] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch whose latency is measured.")] = 1,
+    device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Run the code that module: names.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count what a network costs, exactly, at any width and resolution."""
+    from dataclasses import replace
+
+    from nas.cost_report import make_report, print_report
+
+    report = make_report(
+        network,
+        width=width,
+        widths=widths,
+        conventions=tuple(convention or ()),
+        resolution=resolution,
+        classes=classes,
+        channels=channels,
+        allow_code=allow_code,
+    )
+    if latency:
+        from trials.latency import measure_latency
+
+        measured = measure_latency(report.architecture, batch_size=batch_size, device=device)
+        report = replace(report, latency=measured.to_json())
+    if as_json:
+        typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
+    else:
+        print_report(Console(), report, per_layer=per_layer)
+
+
 def _measure_step(architecture: Architecture, recipe: Recipe) -> float:
     from trials.measure import measure_step
 

@@ -33,6 +33,12 @@ def with_resolution(architecture: Architecture, resolution: int) -> Architecture
     return architecture.with_ops({}, resolution=resolution)
 
 
+def with_channels(architecture: Architecture, channels: int) -> Architecture:
+    """The network for images of another number of channels."""
+    _, height, width = architecture.input
+    return Architecture(input=(channels, height, width), nodes=architecture.nodes)
+
+
 def with_classes(architecture: Architecture, classes: int) -> Architecture:
     """The network with another number of classes: another width of the layer that makes the scores."""
     node = classifier(architecture)

@@ -91,7 +91,7 @@ def _without_weights() -> Iterator[None]:
         empty = None if parameter is None else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
         register(module, name, empty)
 
-    nn.Module.register_parameter = register_empty  # type: ignore[method-assign]
+    nn.Module.register_parameter = register_empty  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:

@@ -130,6 +130,7 @@ def _conv2d(
     reading: Reading, value: Value, weight: Weight, bias: Weight | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Value:  # fmt: skip
+    reading.expect(value, weight.tensor.shape[1] * groups)
     op = conv_op(
         reading,
         value,
@@ -145,6 +146,7 @@ def _conv2d(
 
 
 def _linear(reading: Reading, value: Value, weight: Weight, bias: Weight | None = None) -> Value:
+    reading.expect(value, weight.tensor.shape[1])
     op = ops.Linear(out_features=weight.tensor.shape[0], bias=bias is not None)
     return reading.add(op, value, weights=_paths(weight=weight, bias=bias))
 

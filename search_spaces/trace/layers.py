@@ -48,6 +48,7 @@ def _padding(padding: Any, kernel: Any, dilation: Any) -> Any:
 def _conv(reading: Reading, layer: nn.Conv2d, value: Value) -> Value:
     if layer.padding_mode != "zeros":
         raise NetworkError(f"padding must be zeros, but is {layer.padding_mode}")
+    reading.expect(value, layer.in_channels)
     op = conv_op(
         reading,
         value,
@@ -64,17 +65,19 @@ def _conv(reading: Reading, layer: nn.Conv2d, value: Value) -> Value:
 
 def _linear(reading: Reading, layer: nn.Linear, value: Value) -> Value:
     bias = layer.bias is not None
+    if is_map(reading.shape(value)) and value.layout != CHANNELS_LAST:
+        raise NetworkError(f"Linear needs a vector or channels last, but gets a map {reading.shape(value)}")
+    reading.expect(value, layer.in_features)
     if value.layout == CHANNELS_LAST:
         op = ops.Conv(out_channels=layer.out_features, kernel=1, bias=bias)
         return reading.add_module(op, layer, value, elementwise=True)
-    if is_map(reading.shape(value)):
-        raise NetworkError(f"Linear needs a vector or channels last, but gets a map {reading.shape(value)}")
     return reading.add_module(ops.Linear(out_features=layer.out_features, bias=bias), layer, value)
 
 
 def _batch_norm(reading: Reading, layer: nn.BatchNorm2d, value: Value) -> Value:
     if layer.momentum is None or not layer.track_running_stats:
         raise NetworkError("a batch norm must keep running statistics with a momentum")
+    reading.expect(value, layer.num_features)
     op = ops.BatchNorm(affine=layer.affine, epsilon=float(layer.eps), momentum=float(layer.momentum))
     return reading.add_module(op, layer, reading.plain(value))
 

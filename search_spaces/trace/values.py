@@ -139,6 +139,15 @@ class Reading:
         """Channels or features."""
         return int(channels_of(self.shape(value)))
 
+    def expect(self, value: Value, channels: int) -> None:
+        """Raise NetworkError where a layer was made for another number of channels or features."""
+        got = self.channels(value)
+        if got != channels:
+            raise NetworkError(
+                f"the layer was made for {channels} channels or features, but gets {got} from images "
+                f"{self.sketch.shape(INPUT)}; give the channels and the resolution that the module was made for"
+            )
+
     def sizes(self, value: Value) -> tuple[Any, ...]:
         """What the module sees as the value's size."""
         shape = self.shape(value)

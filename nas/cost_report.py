@@ -1,0 +1,126 @@
+"""What a network costs, as JSON and as a person reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from nas.networks import load_network
+from nas.tables import make_table
+from search_spaces import Architecture, NetworkError, count_cost, layer_costs
+from search_spaces.conventions import CONVENTIONS, count_total
+from search_spaces.width_groups import WidthGroups, find_width_groups
+from search_spaces.widths import scale_widths, with_widths
+
+_MEANINGS = {
+    "params": "",
+    "macs": "multiply-adds, one image",
+    "flops": "with bias additions (Borji eq. 5)",
+    "activation_elements": "largest layer, in + out",
+    "peak_activation_elements": "most alive at once",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostReport:
+    """A network with its costs, its totals by other counters' conventions, and measured latency."""
+
+    network: str
+    architecture: Architecture
+    groups: WidthGroups
+    convention: Mapping[str, int]
+    latency: Mapping[str, Any] | None = None
+
+    def to_json(self, *, per_layer: bool = False) -> dict[str, Any]:
+        """The listing of `nas cost --json`."""
+        listing = {
+            "network": self.network,
+            "resolution": self.architecture.resolution,
+            "channels": self.architecture.input[0],
+            "output": list(self.architecture.output),
+            **count_cost(self.architecture).to_json(),
+            "convention": dict(self.convention),
+            "width_groups": {group.name: group.width for group in self.groups.groups},
+        }
+        if self.latency:
+            listing["latency"] = dict(self.latency)
+        if per_layer:
+            listing["layers"] = [layer.to_json() for layer in layer_costs(self.architecture)]
+        return listing
+
+
+def make_report(
+    network: str,
+    *,
+    width: float | None = None,
+    widths: str | None = None,
+    conventions: tuple[str, ...] = (),
+    **images: Any,
+) -> CostReport:
+    """Count a network; `images` are resolution, classes, channels and allow_code of `load_network`.
+
+    Raises NetworkError for what cannot be, in one line.
+    """
+    if width is not None and widths is not None:
+        raise NetworkError("only one of --width and --widths may be given, but both are")
+    architecture = load_network(network, **images)
+    if width is not None:
+        architecture = scale_widths(architecture, width)
+    if widths is not None:
+        architecture = with_widths(architecture, _parse_widths(widths))
+    names = CONVENTIONS if "all" in conventions else ("nas", *conventions)
+    return CostReport(
+        network=network,
+        architecture=architecture,
+        groups=find_width_groups(architecture),
+        convention={name: count_total(architecture, name) for name in names},
+    )
+
+
+def _parse_widths(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise NetworkError(f"--widths must be integers joined by commas, as in 64,128,256, but got {text!r}") from error
+
+
+def print_report(console: Console, report: CostReport, *, per_layer: bool = False) -> None:
+    """Totals, what the counters say, the widths; and a row a layer, if asked."""
+    if per_layer:
+        _print_layers(console, report.architecture)
+    listing = report.to_json()
+    classes = " x ".join(map(str, listing["output"]))
+    console.print(f"[bold]{report.network}[/]: {listing['resolution']} px, {classes} classes", highlight=False)
+    table = make_table("", "count", "of", left=("", "of"))
+    for key, meaning in _MEANINGS.items():
+        table.add_row(key, f"{listing[key]:,}", meaning)
+    for name, total in report.convention.items():
+        if name != "nas":
+            table.add_row(f"as {name} counts", f"{total:,}", _ratio(total, listing["macs"]))
+    console.print(table)
+    if report.latency:
+        console.print(_latency_line(report.latency), highlight=False)
+    widths = ",".join(str(group.width) for group in report.groups.groups)
+    console.print(f"{len(report.groups.groups)} width groups: {widths}", soft_wrap=True, highlight=False)
+
+
+def _latency_line(measured: Mapping[str, Any]) -> str:
+    return (
+        f"latency {measured['median_ms']:.2f} ms: median of {measured['measured']} batches of "
+        f"{measured['batch_size']} on {measured['device']}, threads: {measured['threads']}"
+    )
+
+
+def _ratio(total: int, macs: int) -> str:
+    return f"{total / macs:.4f} x macs" if macs else ""
+
+
+def _print_layers(console: Console, architecture: Architecture) -> None:
+    table = make_table("layer", "kind", "output", "params", "MACs", "in + out", left=("layer", "kind"))
+    for layer in layer_costs(architecture):
+        shape = " x ".join(map(str, layer.shape))
+        table.add_row(
+            layer.name, layer.kind, shape, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activation_elements:,}"
+        )
+    console.print(table)

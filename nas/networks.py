@@ -1,0 +1,110 @@
+"""Networks by text: of the zoo, of torchvision, of a JSON file, or a module of the user's own.
+
+Only the last three need torch, so it is imported where they do.
+"""
+
+import importlib
+import json
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from search_spaces import Architecture, NetworkError
+from search_spaces.edits import with_channels, with_classes, with_resolution
+from search_spaces.zoo import ZOO, make_network
+
+MODULE, TORCHVISION = "module:", "torchvision:"
+
+
+def load_network(
+    text: str,
+    *,
+    resolution: int | None = None,
+    classes: int | None = None,
+    channels: int | None = None,
+    allow_code: bool = False,
+) -> Architecture:
+    """The network that a text names; what is None stays as the network has it.
+
+    `resnet18`, `isometric:depth=8` (zoo), `torchvision:resnet50`, `winner.json` (exported, or an architecture), or
+    `module:package.file:make_model`, whose code is run only with `allow_code`. Raises NetworkError.
+    """
+    if text.startswith(MODULE):
+        network = _trace_own(text, resolution, channels, allow_code=allow_code)
+    elif text.startswith(TORCHVISION):
+        from search_spaces.torchvision_networks import trace_torchvision
+
+        network = trace_torchvision(text.removeprefix(TORCHVISION), resolution=resolution).architecture
+    elif text.endswith(".json"):
+        network = _read_network(Path(text))
+    else:
+        _check_name(text)
+        return make_network(text, resolution=resolution, classes=classes, channels=channels)
+    if channels is not None and channels != network.input[0]:
+        network = with_channels(network, channels)
+    if resolution is not None and resolution != network.resolution:
+        network = with_resolution(network, resolution)
+    if classes is not None and (classes,) != network.output:
+        network = with_classes(network, classes)
+    return network
+
+
+def _check_name(text: str) -> None:
+    name = text.partition(":")[0].strip()
+    if name not in ZOO:
+        close = get_close_matches(name, ZOO, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise NetworkError(
+            f"a network must be one of {', '.join(ZOO)}, or torchvision:NAME, a .json file or "
+            f"module:package.file:make_model, but is {text!r}{hint}"
+        )
+
+
+def _read_network(path: Path) -> Architecture:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise NetworkError(f"a network must be a readable JSON file, but {path}: {reason}") from error
+    try:
+        return Architecture.from_json(data.get("architecture", data) if isinstance(data, dict) else data)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from error
+
+
+def _trace_own(text: str, resolution: int | None, channels: int | None, *, allow_code: bool) -> Architecture:
+    if resolution is None:
+        raise NetworkError(f"the resolution must be said for a module of your own, but is not for {text}")
+    from search_spaces.trace import trace
+
+    made = make_own_module(text, allow_code=allow_code)
+    return trace(made, (3 if channels is None else channels, resolution, resolution)).architecture
+
+
+def make_own_module(text: str, *, allow_code: bool) -> Any:
+    """The torch module that `module:package.file:make_model` names, made by running that code.
+
+    It is looked for in the working folder first. Raises NetworkError without `allow_code`, and where the code cannot
+    be run or makes no module.
+    """
+    package, _, function = text.removeprefix(MODULE).partition(":")
+    if not package or not function:
+        raise NetworkError(f"a module must be named as module:package.file:make_model, but is {text!r}")
+    if not allow_code:
+        raise NetworkError(f"code of your own runs only when allowed, but {text!r} needs it; pass --allow-code")
+    from torch import nn
+
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        made = getattr(importlib.import_module(package), function)()
+    except Exception as error:  # whatever the user's code raises
+        raise NetworkError(
+            f"{text} must make a module, but raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    finally:
+        sys.path.remove(folder)
+    if not isinstance(made, nn.Module):
+        raise NetworkError(f"{text} must make a torch.nn.Module, but makes {type(made).__name__}")
+    return made

@@ -1,0 +1,88 @@
+"""How long a network takes for a batch, measured."""
+
+import time
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import torch
+
+from search_spaces import Architecture, NasError
+from search_spaces.build import build
+
+WARM_UP, MEASURED = 20, 80  # batches, as NeuralScale's authors
+
+
+class LatencyError(NasError):
+    """A device that does not exist, or a batch that is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Median time of one batch, and how it was measured."""
+
+    median_ms: float
+    lowest_ms: float
+    batch_size: int
+    device: str
+    threads: int
+    warm_up: int
+    measured: int
+
+    def to_json(self) -> dict[str, float | int | str]:
+        """Plain data."""
+        return asdict(self)
+
+
+def measure_latency(
+    architecture: Architecture,
+    *,
+    batch_size: int = 1,
+    device: str = "cpu",
+    warm_up: int = WARM_UP,
+    measured: int = MEASURED,
+) -> Latency:
+    """Median milliseconds of a forward pass on blank images, after a warm-up; one thread on a CPU.
+
+    Raises LatencyError for a batch size below 1 and for a device that torch does not have.
+    """
+    if batch_size < 1:
+        raise LatencyError(f"the batch size must be at least 1, but is {batch_size}")
+    place = _device(device)
+    torch.set_num_threads(1)
+    network = build(architecture).eval().to(place).to(memory_format=torch.channels_last)
+    images = torch.zeros(batch_size, *architecture.input, device=place).to(memory_format=torch.channels_last)
+    times = []
+    with torch.inference_mode():
+        for _ in range(warm_up + measured):
+            start = time.perf_counter()
+            network(images)
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            times.append(1000 * (time.perf_counter() - start))
+    kept = times[warm_up:]
+    return Latency(
+        median_ms=median(kept),
+        lowest_ms=min(kept),
+        batch_size=batch_size,
+        device=_device_name(place),
+        threads=torch.get_num_threads(),
+        warm_up=warm_up,
+        measured=measured,
+    )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise LatencyError(
+            f"the device must be one that torch has, such as cpu or cuda, but {name!r}: {str(error).splitlines()[0]}"
+        ) from error
+    if place.type == "meta":
+        raise LatencyError("the device must be one that computes, but meta does not")
+    return place
+
+
+def _device_name(place: torch.device) -> str:
+    return f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
