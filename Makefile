@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check setup chromium schema
+.PHONY: demo test test-all bench check setup chromium schema
 
 demo: setup
 	$(BIN)/nas search examples/quickstart.yaml
@@ -12,6 +12,10 @@ test: check chromium
 
 test-all: check chromium
 	$(BIN)/python -m pytest -m ""
+
+# Ratios in one run on one core; nothing else should run meanwhile.
+bench: setup
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.costs
 
 check: setup
 	$(BIN)/ruff check .

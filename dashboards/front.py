@@ -1,7 +1,7 @@
 """Which of the trained networks are worth having: the front, the base beside it, and the winner."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from moocore import is_nondominated
 
-from search_spaces import COSTS
+from search_spaces import COSTS, LATENCY
 from trials.job import JobResult
 from trials.store import SLACK, Store
 
@@ -42,8 +42,8 @@ class ScoredNetwork:
     id: str
     method: str
     resolution: int
-    costs: dict[str, int]
-    slack: dict[str, int]
+    costs: Mapping[str, float]
+    slack: Mapping[str, float]
     validation: Score
     test: Score | None
     seconds: float
@@ -116,7 +116,7 @@ def read_front(store: Store, name: str) -> Front:
     )
 
 
-def _rank(network: ScoredNetwork) -> tuple[float, int, str]:
+def _rank(network: ScoredNetwork) -> tuple[float, float, str]:
     """Best validation accuracy; of equals the one with fewer MACs; then by id, so that every run agrees."""
     return network.validation.mean, -network.costs["macs"], network.id
 
@@ -136,7 +136,7 @@ def _score_network(by_seed: dict[int, dict[str, Any]], results: dict[str, JobRes
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
-        costs={name: attributes[name] for name in COSTS},
+        costs={name: attributes[name] for name in (*COSTS, LATENCY) if name in attributes},
         slack={key.removeprefix(SLACK): value for key, value in attributes.items() if key.startswith(SLACK)},
         validation=Score(by_seed={seed: results[job_id].accuracy for seed, job_id in job_ids.items()}),
         test=None,

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas.spec import DEFAULT_STORAGE, read_spec
+from nas.spec import DEFAULT_STORAGE, Spec, read_spec
 from search_spaces import Architecture, NasError
 from trials import Recipe
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file; docs/spec.md explains every key.")]
 Name = Annotated[str, typer.Argument(help="Name of a search.")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the code that a module: or base.module names.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Storage = Annotated[str, typer.Option(envvar="NAS_STORAGE", help="Database URL.")]
 
@@ -46,7 +48,7 @@ def _options(
 
 
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")
-def plan(spec: SpecPath, as_json: AsJson = False) -> None:
+def plan(spec: SpecPath, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
     """Show what a search would train, without training."""
     from nas.estimate import estimate_seconds
     from nas.plan import make_plan
@@ -54,7 +56,8 @@ def plan(spec: SpecPath, as_json: AsJson = False) -> None:
     from nas.tables import duration
     from trials.step_times import StepTimes
 
-    made = make_plan(read_spec(spec))
+    checked = read_spec(spec)
+    made = make_plan(checked, allow_code=allow_code, latency_of=_latency_of(checked))
     if as_json:
         seconds = estimate_seconds(made, StepTimes(), _measure_step)
         typer.echo(json.dumps(made.to_json() | {"estimated_seconds": seconds}, indent=2))
@@ -70,20 +73,23 @@ def plan(spec: SpecPath, as_json: AsJson = False) -> None:
 def search(
     spec: SpecPath,
     local: Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Search: train base and candidates, keep every trial, print the front. Goes on where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Console(stderr=True)
-    again = f"nas search {shlex.quote(str(spec))}{' --local' if local else ''}"
+    flags = f"{' --local' if local else ''}{' --allow-code' if allow_code else ''}"
+    again = f"nas search {shlex.quote(str(spec))}{flags}"
     try:
         from nas.plan import make_plan
 
         checked = read_spec(spec)
-        made = make_plan(checked)  # a spec that cannot be planned is told before torch and Ray take seconds to load
+        # a spec that cannot be planned is told before torch and Ray take seconds to load
+        made = make_plan(checked, allow_code=allow_code, latency_of=_latency_of(checked))
         from nas.run import run_search
         from nas.show import print_front
 
-        front, failed = run_search(made, local=local, progress=progress)
+        front, failed = run_search(made, local=local, progress=progress, allow_code=allow_code)
     except KeyboardInterrupt:
         progress.print(f"stopped; what is done is kept. Go on with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
@@ -190,7 +196,7 @@ def cost(  # noqa: PLR0913, PLR0917
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images in a batch whose latency is measured.")] = 1,
     device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
-    allow_code: Annotated[bool, typer.Option("--allow-code", help="Run the code that module: names.")] = False,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Count what a network costs, exactly, at any width and resolution."""
@@ -217,6 +223,24 @@ def cost(  # noqa: PLR0913, PLR0917
         typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
     else:
         print_report(Console(), report, per_layer=per_layer)
+
+
+def _latency_of(spec: Spec) -> Callable[[Architecture], float]:
+    """Milliseconds of a network as the spec measures them, once a machine."""
+    from trials.step_times import StepTimes
+
+    times, batch_size, device = StepTimes(), spec.latency.batch_size, spec.latency.device
+
+    def measure(architecture: Architecture) -> float:
+        known = times.read(f"{architecture.id}, latency on {device}", batch_size)
+        if known is None:
+            from trials.latency import measure_latency
+
+            known = measure_latency(architecture, batch_size=batch_size, device=device).median_ms / 1000
+            times.write(f"{architecture.id}, latency on {device}", batch_size, known)
+        return round(1000 * known, 6)
+
+    return measure
 
 
 def _measure_step(architecture: Architecture, recipe: Recipe) -> float:

@@ -1,13 +1,16 @@
 """Borji's approaches as a method: which networks of higher resolution fit the budget, and which to train."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.problem import Candidate, CandidateSet, Problem
+from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, choice_of
 from nas.spec import CompensationSpec
 from nas.spec_errors import SpecError
 from search_spaces import (
     COSTS,
+    LATENCY,
     BudgetError,
     NetworkError,
     Ranges,
@@ -23,18 +26,12 @@ from trials import SOURCES
 
 # Features over which the chosen networks are spread: those that decide what conv1 and conv2 see.
 SPREAD_OVER = ("resolution", "kernel1", "kernel2", "stride1")
-_CHOICE = {
-    "conv1_channels": "channels1",
-    "conv1_kernel": "kernel1",
-    "conv1_stride": "stride1",
-    "conv1_padding": "padding1",
-    "conv2_kernel": "kernel2",
-    "conv2_stride": "stride2",
-    "conv2_padding": "padding2",
-}
+ROUNDS = 4  # of drawing and measuring, where the budget bounds latency
 
 
-def compensation_candidates(problem: Problem, settings: CompensationSpec) -> CandidateSet:
+def compensation_candidates(
+    problem: Problem, settings: CompensationSpec, latency_of: LatencyOf | None = None
+) -> CandidateSet:
     """All networks of approach IV within the budget, and a spread choice of them.
 
     Raises SpecError for resolutions that the data do not have, BudgetError, naming the bound and the nearest
@@ -43,34 +40,59 @@ def compensation_candidates(problem: Problem, settings: CompensationSpec) -> Can
     low, high = _resolutions(problem, settings)
     windows = {
         name: window(bound, settings.tolerance) if name in ("params", "macs") else (0, bound)
-        for name, bound in problem.budget.bounds.items()
+        for name, bound in _counted_bounds(problem).items()
     }
     ranges = Ranges(kernel=settings.kernel, stride=settings.stride, padding=settings.padding)
     try:
-        solutions = solve_approach_iv(problem.base, resolutions=range(low, high + 1), windows=windows, ranges=ranges)
+        solutions = solve_approach_iv(
+            problem.base.architecture, resolutions=range(low, high + 1), windows=windows, ranges=ranges
+        )
     except NetworkError as error:
         raise SpecError(f"methods: {error}") from error
     if not len(solutions):
         raise BudgetError(_why_none(solutions, windows, settings))
-    search = problem.spec.search
-    worthwhile = _overlapping(solutions, settings.overlap, search.max_candidates)
-    points = np.stack([solutions.columns[name][worthwhile] for name in SPREAD_OVER], axis=1)
-    chosen = worthwhile[choose_spread(points, search.max_candidates, search.seed)]
-    candidates = [_candidate(problem, solutions.row(index)) for index in chosen]
+    worthwhile = _overlapping(solutions, settings.overlap, problem.spec.search.max_candidates)
+    chosen = _choose(problem, solutions, worthwhile, latency_of)
     return CandidateSet(
         enumerated=solutions.enumerated,
         costs=np.stack([solutions.columns[name] for name in COSTS], axis=1),
-        chosen=tuple(sorted(candidates, key=lambda candidate: candidate.architecture.resolution)),
+        chosen=tuple(sorted(chosen, key=lambda candidate: candidate.architecture.resolution)),
     )
 
 
-def choice_of(row: dict[str, int]) -> dict[str, int]:
-    """The chosen values of a solution's row, under the names that trials show."""
-    return {shown: row[name] for shown, name in _CHOICE.items()}
+def _counted_bounds(problem: Problem) -> dict[str, int]:
+    return {name: int(bound) for name, bound in problem.budget.bounds.items() if name != LATENCY}
+
+
+def _choose(
+    problem: Problem, solutions: Solutions, worthwhile: NDArray[np.int64], latency_of: LatencyOf | None
+) -> list[Candidate]:
+    """Spread candidates; where latency is bounded, too slow ones are replaced by others, for a few rounds."""
+    search, bound = problem.spec.search, problem.budget.bounds.get(LATENCY)
+    chosen: list[Candidate] = []
+    measured: list[float] = []
+    for round_ in range(1 if bound is None else ROUNDS):
+        points = np.stack([solutions.columns[name][worthwhile] for name in SPREAD_OVER], axis=1)
+        drawn = choose_spread(points, search.max_candidates - len(chosen), search.seed + round_)
+        found = [_candidate(problem, solutions.row(index)) for index in worthwhile[drawn]]
+        worthwhile = np.delete(worthwhile, drawn)
+        if bound is not None:
+            assert latency_of is not None
+            found = [replace(candidate, latency_ms=latency_of(candidate.architecture)) for candidate in found]
+            measured += [candidate.costs[LATENCY] for candidate in found]
+        chosen += [candidate for candidate in found if bound is None or candidate.costs[LATENCY] <= bound]
+        if len(chosen) >= search.max_candidates or not len(worthwhile):
+            break
+    if not chosen:
+        raise BudgetError(
+            f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} measured candidates takes "
+            f"{min(measured):.4g} ms; raise the bound, or lower those on macs"
+        )
+    return chosen
 
 
 def _candidate(problem: Problem, row: dict[str, int]) -> Candidate:
-    architecture = apply_approach_iv(problem.base, row)
+    architecture = apply_approach_iv(problem.base.architecture, row)
     return Candidate(
         method="compensation-IV",
         choice=choice_of(row),
@@ -91,7 +113,7 @@ def _overlapping(solutions: Solutions, overlap: float, enough: int) -> NDArray[n
 
 def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int]:
     """The paper's N < N' <= 2N (section 4), at most the native side; or the spec's own, checked."""
-    base, native = problem.base.resolution, SOURCES[problem.spec.data.source].side
+    base, native = problem.base.architecture.resolution, SOURCES[problem.spec.data.source].side
     low, high = settings.resolutions or (base + 1, min(2 * base, native))
     if low > high:
         raise SpecError(f"base.resolution must be below the data's native {native} px to be raised, but is {base}")

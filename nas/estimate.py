@@ -23,7 +23,7 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
     recipe = spec.train.recipe
     batch = recipe.settings.batch_size
     seconds = []
-    for network in (plan.base, plan.found.chosen[0], plan.found.chosen[-1]):
+    for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:]):
         known = times.read(network.id, batch)
         if known is None:
             known = measure(network.architecture, recipe)

@@ -22,7 +22,7 @@ from nas.export_format import (
     Weights,
 )
 from nas.spec_errors import explain
-from search_spaces import Architecture, NasError, NetworkError, count_cost
+from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
 from trials.checkpoint import load_weights, read_bytes, read_weights
 from trials.files import write_atomically
@@ -82,10 +82,10 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
             mean=search.data["mean"],
             std=search.data["std"],
         ),
-        costs=Costs(**winner.costs),
+        costs=Costs.model_validate(winner.costs),
         mac_rule=MAC_RULE,
-        budget={name: winner.costs[name] - slack for name, slack in winner.slack.items()},
-        slack=winner.slack,
+        budget={name: round(winner.costs[name] - slack, 6) for name, slack in winner.slack.items()},
+        slack=dict(winner.slack),
         validation_accuracy=_accuracy(winner.validation),
         test_accuracy=_accuracy(winner.test),
         base=_base(base),
@@ -174,7 +174,9 @@ def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture)
             raise ExportError(
                 f"{path} must state what its network has, but states {key} {stated[key]}, counted {value}"
             )
-    slack = {key: cost.get(key, bound + 1) - bound for key, bound in info.budget.items()}
+    measured = {} if info.costs.latency_ms is None else {LATENCY: info.costs.latency_ms}
+    costs: dict[str, float] = {**cost, **measured}
+    slack = {key: round(costs.get(key, bound + 1) - bound, 6) for key, bound in info.budget.items()}
     if slack != info.slack or any(value > 0 for value in slack.values()):
         raise ExportError(f"{path} must keep its budget and state slack as cost minus bound, but states {info.slack}")
     channels = architecture.input[0]
@@ -198,7 +200,7 @@ def _base(base: ScoredNetwork) -> Base:
     return Base(
         network_id=base.id,
         resolution=base.resolution,
-        costs=Costs(**base.costs),
+        costs=Costs.model_validate(base.costs),
         validation_accuracy=_accuracy(base.validation),
         test_accuracy=_accuracy(base.test),
     )

@@ -21,6 +21,7 @@ class Costs(_Part):
     params: int = Field(description="Parameters of the whole network.")
     macs: int = Field(description="Multiply-adds of the whole network.")
     activation_elements: int = Field(description="Largest sum of one layer's input and output elements.")
+    latency_ms: float | None = Field(None, description="Measured when the search began, where its budget bounds it.")
 
 
 class Accuracy(_Part):
@@ -104,8 +105,8 @@ class ExportedNetwork(_Part):
     preprocessing: Preprocessing = Field(description="From images to the network's input.")
     costs: Costs = Field(description="What it costs.")
     mac_rule: str = Field(description="What a MAC is.")
-    budget: dict[str, int] = Field(description="Upper bounds that it keeps.")
-    slack: dict[str, int] = Field(description="Cost minus bound; at most 0.")
+    budget: dict[str, int | float] = Field(description="Upper bounds that it keeps.")
+    slack: dict[str, int | float] = Field(description="Cost minus bound; at most 0.")
     validation_accuracy: Accuracy = Field(description="On the validation split.")
     test_accuracy: Accuracy = Field(description="On the test split.")
     base: Base = Field(description="The network it is measured against.")

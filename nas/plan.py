@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from nas.compensation import choice_of, compensation_candidates
-from nas.problem import BASE_METHOD, Candidate, CandidateSet, Problem, make_problem
+from nas.compensation import compensation_candidates
+from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.spec import Spec
-from search_spaces import COSTS, base_row
+from search_spaces import COSTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,12 @@ class Plan:
     """A problem with its candidates. Equal specs give equal plans."""
 
     problem: Problem
-    base: Candidate
     found: CandidateSet
+
+    @property
+    def base(self) -> Candidate:
+        """The network to beat."""
+        return self.problem.base
 
     @property
     def networks(self) -> list[Candidate]:
@@ -43,19 +47,19 @@ class Plan:
                     "max": int(column.max()),
                 }
                 for name, column in zip(COSTS, self.found.costs.T, strict=True)
+                if len(column)
             },
             "candidates": [candidate.to_json() for candidate in self.found.chosen],
         }
 
 
-def make_plan(spec: Spec) -> Plan:
-    """Enumerate, keep what is feasible, choose. Raises SpecError or BudgetError."""
-    problem = make_problem(spec)
-    found = compensation_candidates(problem, spec.methods[0])
-    base = Candidate(
-        method=BASE_METHOD,
-        choice=choice_of(base_row(problem.base)),
-        architecture=problem.base,
-        cost=problem.base_cost,
-    )
-    return Plan(problem=problem, base=base, found=found)
+def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | None = None) -> Plan:
+    """Enumerate, keep what is feasible, choose. Raises SpecError or BudgetError.
+
+    `allow_code` lets a base be made by code of the user's own; `latency_of` measures where the budget bounds latency.
+    """
+    problem = make_problem(spec, allow_code=allow_code, latency_of=latency_of)
+    found = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
+    for method in spec.methods:
+        found = compensation_candidates(problem, method, latency_of)
+    return Plan(problem=problem, found=found)

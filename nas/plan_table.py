@@ -1,5 +1,7 @@
 """The plan as a person reads it."""
 
+from typing import Any
+
 from rich.console import Console
 
 from nas.plan import Plan
@@ -14,12 +16,8 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"[bold]{spec.name}[/]: {listing['enumerated']:,} networks enumerated, {listing['feasible']:,} feasible, "
         f"{len(plan.found.chosen)} chosen"
     )
-    bounds = listing["budget"]
-    costs = make_table("", *listing["costs"], title="costs of the feasible networks", left=("",))
-    for figure in ("min", "median", "max"):
-        costs.add_row(figure, *(f"{column[figure]:,}" for column in listing["costs"].values()))
-    costs.add_row("bound", *(f"{bounds[name]:,}" if name in bounds else "none" for name in listing["costs"]))
-    console.print(costs)
+    if listing["costs"]:
+        _print_costs(console, listing)
     columns = ("method", "px", "params", "MACs", "conv1", "conv2")
     title = f"to be trained, each with {spec.train.seeds} seeds (convs: kernel / stride + padding)"
     table = make_table(*columns, title=title, left=("method", "conv1", "conv2"))
@@ -28,17 +26,29 @@ def print_plan(console: Console, plan: Plan) -> None:
     console.print(table)
 
 
+def _print_costs(console: Console, listing: dict[str, Any]) -> None:
+    bounds = listing["budget"]
+    costs = make_table("", *listing["costs"], title="costs of the feasible networks", left=("",))
+    for figure in ("min", "median", "max"):
+        costs.add_row(figure, *(f"{column[figure]:,}" for column in listing["costs"].values()))
+    costs.add_row("bound", *(f"{bounds[name]:,}" if name in bounds else "none" for name in listing["costs"]))
+    console.print(costs)
+
+
 def _row(network: Candidate) -> list[str]:
     choice, cost = network.choice, network.cost
-    conv1, conv2 = (
-        "{0}x{0} / {1} + {2}".format(*(choice[f"{conv}_{value}"] for value in ("kernel", "stride", "padding")))
-        for conv in ("conv1", "conv2")
-    )
+    conv1 = conv2 = ""
+    if choice:
+        conv1, conv2 = (
+            "{0}x{0} / {1} + {2}".format(*(choice[f"{conv}_{value}"] for value in ("kernel", "stride", "padding")))
+            for conv in ("conv1", "conv2")
+        )
+        conv1 = f"{choice['conv1_channels']} of {conv1}"
     return [
         network.method,
         str(network.architecture.resolution),
         f"{cost.params:,}",
         f"{cost.macs:,}",
-        f"{choice['conv1_channels']} of {conv1}",
+        conv1,
         conv2,
     ]

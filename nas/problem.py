@@ -1,20 +1,32 @@
 """A spec made concrete: the base network, what it costs, and the budget in numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import floor
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
-from search_spaces import COSTS, Architecture, Budget, Conv, Cost, LeNet, NetworkError, count_cost
+from search_spaces import LATENCY, Architecture, Budget, Cost, NetworkError, base_row, count_cost
 from trials import SOURCES, Job
 from trials.fields import parse_number
 
 BASE_METHOD = "base"
+_CHOICE = {
+    "conv1_channels": "channels1",
+    "conv1_kernel": "kernel1",
+    "conv1_stride": "stride1",
+    "conv1_padding": "padding1",
+    "conv2_kernel": "kernel2",
+    "conv2_stride": "stride2",
+    "conv2_padding": "padding2",
+}
+LatencyOf: TypeAlias = Callable[[Architecture], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +37,13 @@ class Candidate:
     choice: Mapping[str, int]
     architecture: Architecture
     cost: Cost
+    latency_ms: float | None = None  # measured only where the budget bounds it
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What a budget can bound."""
+        measured = {} if self.latency_ms is None else {LATENCY: self.latency_ms}
+        return {**self.cost.bounded(), **measured}
 
     @property
     def id(self) -> str:
@@ -33,14 +52,19 @@ class Candidate:
 
     def to_stored(self) -> dict[str, Any]:
         """Plain data that `from_stored` takes back."""
-        return {"method": self.method, "choice": dict(self.choice), "architecture": self.architecture.to_json()}
+        stored = {"method": self.method, "choice": dict(self.choice), "architecture": self.architecture.to_json()}
+        return stored if self.latency_ms is None else {**stored, LATENCY: self.latency_ms}
 
     @staticmethod
     def from_stored(data: dict[str, Any]) -> "Candidate":
         """The candidate of a stored search."""
         architecture = Architecture.from_json(data["architecture"])
         return Candidate(
-            method=data["method"], choice=data["choice"], architecture=architecture, cost=count_cost(architecture)
+            method=data["method"],
+            choice=data["choice"],
+            architecture=architecture,
+            cost=count_cost(architecture),
+            latency_ms=data.get(LATENCY),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +74,7 @@ class Candidate:
             "method": self.method,
             "resolution": self.architecture.resolution,
             **self.cost.to_json(),
+            **self.costs,
             "choice": dict(self.choice),
         }
 
@@ -68,55 +93,63 @@ class Problem:
     """A spec with its base built and its bounds resolved."""
 
     spec: Spec
-    base: Architecture
-    base_cost: Cost
+    base: Candidate
     budget: Budget
+    start_sha256: str = ""  # of the weights that the base's training starts from; set when the search begins
 
     def jobs(self, architecture: Architecture, images_id: str) -> list[Job]:
         """A network's training jobs on the dataset of this id, one a seed."""
-        data, recipe = self.spec.data, self.spec.train.recipe
         return [
-            Job(kind="train", architecture=architecture, data=data, images_id=images_id, recipe=recipe, seed=seed)
+            Job(
+                kind="train",
+                architecture=architecture,
+                data=self.spec.data,
+                images_id=images_id,
+                recipe=self.spec.train.recipe,
+                seed=seed,
+                start_sha256=self.start_sha256 if architecture.id == self.base.id else "",
+            )
             for seed in range(self.spec.train.seeds)
         ]
 
 
-def make_problem(spec: Spec) -> Problem:
-    """Raises SpecError for a base that cannot exist or that sees more than the data hold."""
+def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | None = None) -> Problem:
+    """Raises SpecError for a base that cannot exist or that sees more than the data hold.
+
+    `latency_of` measures a network; it is called only where the budget bounds latency.
+    """
     source = SOURCES[spec.data.source]
     side = spec.base.resolution
     if side > source.side:
         raise SpecError(f"base.resolution must be at most {spec.data.source}'s native {source.side} px, but got {side}")
+    network = base_network(spec.base, source, allow_code=allow_code)
+    latency_ms = None
+    if spec.budget.latency_ms is not None:
+        assert latency_of is not None, "a latency bound needs someone to measure"
+        latency_ms = latency_of(network)
     try:
-        lenet = LeNet(
-            conv1=_conv(spec.base.conv1.model_dump()),
-            conv2=_conv(spec.base.conv2.model_dump()),
-            hidden=spec.base.hidden,
-            pool=spec.base.pool,
-        )
-        base = lenet.architecture((source.channels, side, side), source.classes)
-    except NetworkError as error:
-        raise SpecError(f"base: {error}") from error
-    cost = count_cost(base)
-    return Problem(spec=spec, base=base, base_cost=cost, budget=_resolve_budget(spec, cost))
-
-
-def _conv(values: dict[str, int]) -> Conv:
-    return Conv(
-        out_channels=values["channels"],
-        kernel=values["kernel"],
-        stride=values["stride"],
-        padding=values["padding"],
+        choice = choice_of(base_row(network))
+    except NetworkError:  # it does not begin with two convs
+        choice = {}
+    base = Candidate(
+        method=BASE_METHOD, choice=choice, architecture=network, cost=count_cost(network), latency_ms=latency_ms
     )
+    return Problem(spec=spec, base=base, budget=_resolve_budget(spec, base.costs))
 
 
-def _resolve_budget(spec: Spec, base: Cost) -> Budget:
-    bounds = {}
-    for name in COSTS:
+def choice_of(row: Mapping[str, int]) -> dict[str, int]:
+    """The chosen values of a solution's row, under the names that trials show."""
+    return {shown: row[name] for shown, name in _CHOICE.items()}
+
+
+def _resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
+    bounds: dict[str, float] = {}
+    for name in type(spec.budget).model_fields:
         text = getattr(spec.budget, name)
         if text is not None:
             number = parse_number(text.removesuffix("x"))
-            bounds[name] = floor(number * getattr(base, name) if text.endswith("x") else number)
-            if bounds[name] < 1:
+            bound = number * Fraction(base[name]) if text.endswith("x") else number
+            bounds[name] = round(float(bound), 6) if name == LATENCY else floor(bound)
+            if bounds[name] <= 0:
                 raise SpecError(f"budget.{name} must be at least 1, but {text} of the base is {bounds[name]}")
     return Budget(bounds=bounds)

@@ -143,9 +143,10 @@ class Search:
                 "resolution": network.architecture.resolution,
                 "seed": job.seed,
                 **network.cost.to_json(),
+                **network.costs,
             },
             objectives=self.spec.objectives,
-            constraints=self._budget.slack(network.cost),
+            constraints=self._budget.slack(network.costs),
         )
         self.store.record_trial(self.name, record, outcome)
         if isinstance(outcome, JobResult):
@@ -212,7 +213,7 @@ def _begin(plan: Plan, store: Store, dataset: Dataset) -> list[Candidate]:
     if _job_ids(plan, networks, dataset) != begun.job_ids:
         raise SearchError(
             f"search {spec.name!r} must go on with the version of this project that began it, but the installed one "
-            "trains otherwise; give this search another name"
+            "trains otherwise, or base.weights have changed; give this search another name"
         )
     return networks
 
@@ -251,4 +252,5 @@ def _params(network: Candidate) -> dict[str, int | str]:
 def _spans(networks: list[Candidate]) -> dict[str, list[int | str]]:
     """All values of every parameter over the networks."""
     rows = [_params(network) for network in networks]
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row[name] for row in rows if name in row] for name in names}

@@ -16,6 +16,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from nas.base import LARGEST_SIDE, BaseSpec
 from nas.spec_errors import SpecError, explain
 from trials import SOURCES, DataSettings, Recipe
 from trials.data import split_sizes
@@ -23,7 +24,6 @@ from trials.fields import Count, Real, parse_number
 
 Range = tuple[Count, Count]
 DEFAULT_STORAGE = "sqlite:///nas.db"
-LARGEST_SIDE = 4096
 Objective = Literal["accuracy", "params", "macs", "activation_elements"]
 
 
@@ -63,37 +63,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ConvSpec(_Section):
-    """One conv of the base."""
-
-    channels: Count = Field(ge=1, le=4096, description="Filters.")
-    kernel: Count = Field(ge=1, le=LARGEST_SIDE, description="Side of the square kernel.")
-    stride: Count = Field(1, ge=1, le=LARGEST_SIDE, description="Stride.")
-    padding: Count = Field(0, ge=0, le=LARGEST_SIDE, description="Zeros added on each side.")
-
-
-class BaseSpec(_Section):
-    """The small network that the person has."""
-
-    network: Literal["lenet"] = Field(description="Kind of network: conv1, conv2, hidden layer, classifier.")
-    resolution: Count = Field(ge=1, description="Input side in pixels.")
-    conv1: ConvSpec = Field(description="First conv.")
-    conv2: ConvSpec = Field(description="Second conv.")
-    hidden: Count = Field(50, ge=1, le=65536, description="Units of the hidden layer.")
-    pool: Annotated[bool, Field(strict=True)] = Field(False, description="A 2x2/2 max pool after each conv.")
-
-
 class BudgetSpec(_Section):
     """Upper bounds on the whole network: numbers (0.58M, 300K, 1e6) or shares of the base's cost (1.0x)."""
 
     params: Bound | None = Field(None, description="Parameters.")
     macs: Bound | None = Field(None, description="Multiply-adds for one image.")
     activation_elements: Bound | None = Field(None, description="Largest sum of one layer's inputs and outputs.")
+    latency_ms: Bound | None = Field(None, description="Measured milliseconds for a batch, as `latency` says.")
 
     @model_validator(mode="after")
     def _one_at_least(self) -> Self:
         if all(value is None for _, value in self):
-            raise ValueError("must name at least one of params, macs, activation_elements")
+            raise ValueError(f"must name at least one of {', '.join(type(self).model_fields)}")
         return self
 
 
@@ -119,6 +100,13 @@ class CompensationSpec(_Section):
         description="Networks are chosen among those in which neighbouring windows of both convs share at least this "
         "part of the kernel, as long as there are enough of them.",
     )
+
+
+class LatencySpec(_Section):
+    """How latency is measured, where the budget bounds it: median of 80 batches after 20, one thread on a CPU."""
+
+    batch_size: Count = Field(1, ge=1, le=65536, description="Images in a batch whose latency is measured.")
+    device: str = Field("cpu", description="Where latency is measured: cpu, cuda, cuda:1.")
 
 
 class TrainSpec(Recipe):
@@ -147,7 +135,10 @@ class Spec(_Section):
     data: DataSettings = Field(description="Which images.")
     base: BaseSpec = Field(description="The network to beat.")
     budget: BudgetSpec = Field(description="What candidates may cost.")
-    methods: tuple[CompensationSpec, ...] = Field(min_length=1, max_length=1, description="Where candidates come from.")
+    latency: LatencySpec = Field(LatencySpec(), description="How latency is measured.")
+    methods: tuple[CompensationSpec, ...] = Field(
+        max_length=1, description="Where candidates come from; with none, the base alone is trained."
+    )
     train: TrainSpec = Field(TrainSpec(), description="Training.")
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")

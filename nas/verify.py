@@ -24,7 +24,7 @@ def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
     built = sum(parameter.numel() for parameter in loaded.network.parameters())
     verified: dict[str, Any] = {
         "file": str(path),
-        "costs": info.costs.model_dump(),
+        "costs": info.costs.model_dump(exclude_none=True),
         "params_of_torch_module": built,
         "budget": info.budget,
         "slack": info.slack,

@@ -11,7 +11,7 @@ from search_spaces.compensation import (
     base_row,
     solve_approach_iv,
 )
-from search_spaces.cost import COSTS, Budget, Cost, LayerCost, count_cost, layer_costs
+from search_spaces.cost import COSTS, LATENCY, Budget, Cost, LayerCost, count_cost, layer_costs
 from search_spaces.errors import BudgetError, NasError, NetworkError
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
@@ -21,6 +21,7 @@ from search_spaces.zoo.lenet import LeNet
 __all__ = [
     "COSTS",
     "INPUT",
+    "LATENCY",
     "Activation",
     "Architecture",
     "Budget",

@@ -34,6 +34,14 @@ class Node:
     inputs: tuple[str, ...]
 
 
+def check_input(shape: Shape) -> None:
+    """Raise NetworkError unless an image of this shape (channels, height, width) can be: square, not empty."""
+    if len(shape) != 3 or any(type(n) is not int or not 0 < n <= LARGEST for n in shape):
+        raise NetworkError(f"input must be three positive integers (channels, height, width), but got {shape}")
+    if shape[1] != shape[2]:
+        raise NetworkError(f"input must be square, but got {shape[1]} x {shape[2]}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A network: input shape (channels, height, width) and nodes in execution order; the last one answers.
@@ -45,10 +53,7 @@ class Architecture:
     nodes: tuple[Node, ...]
 
     def __post_init__(self) -> None:
-        if len(self.input) != 3 or any(type(n) is not int or not 0 < n <= LARGEST for n in self.input):
-            raise NetworkError(f"input must be three positive integers (channels, height, width), but got {self.input}")
-        if self.input[1] != self.input[2]:
-            raise NetworkError(f"input must be square, but got {self.input[1]} x {self.input[2]}")
+        check_input(self.input)
         if not self.nodes:
             raise NetworkError("a network needs at least one node, but got none")
         unread = {node.name for node in self.nodes[:-1]} - {name for node in self.nodes for name in node.inputs}

@@ -53,15 +53,15 @@ class BatchCost:
             raise NetworkError(f"widths must be integers [T, {count}], but are {widths.dtype} {list(widths.shape)}")
         if widths.size and not (widths.min() >= 1 and widths.max() <= LARGEST):
             raise NetworkError(f"widths must be at least 1 and at most 2^24, but are {widths.min()} to {widths.max()}")
-        for check in self.groups.constraints:
-            channels = sum(run.repeat * (1 if run.group == FIXED else widths[:, run.group]) for run in check.runs)
-            wrong = np.flatnonzero(np.asarray(channels) % check.divisor)
+        whole = widths.astype(np.int64)
+        for i, group in enumerate(self.groups.groups):
+            wrong = np.flatnonzero(whole[:, i] % group.divisor)
             if wrong.size:
                 raise NetworkError(
-                    f"node {check.node!r}: {check.divisor} must divide the channels, but row {wrong[0]} of the widths "
-                    f"gives {np.asarray(channels)[wrong[0]]}"
+                    f"width of {group.name} must be a multiple of {group.divisor}, as its layers part it in groups, "
+                    f"but row {wrong[0]} has {whole[wrong[0], i]}"
                 )
-        return widths
+        return whole
 
 
 @dataclass(frozen=True, kw_only=True)

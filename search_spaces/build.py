@@ -142,7 +142,7 @@ MODULES: dict[type[ops.Op], Callable[[Any, _Place], nn.Module]] = {
     ops.Concat: lambda op, place: modules.Concat(),
     ops.Conv: _conv,
     ops.Depthwise: _conv,
-    ops.Dropout: lambda op, place: nn.Dropout2d(op.share) if op.channels else nn.Dropout(op.share),
+    ops.Dropout: lambda op, place: (nn.Dropout2d if op.channels and place.is_map else nn.Dropout)(op.share),
     ops.Expand: lambda op, place: nn.Conv2d(place.channels, place.width, 1, bias=op.bias),
     ops.Flatten: lambda op, place: nn.Flatten(),
     ops.GroupNorm: lambda op, place: nn.GroupNorm(op.groups, place.channels, eps=op.epsilon, affine=op.affine),

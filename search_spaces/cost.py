@@ -7,7 +7,8 @@ from math import prod
 from search_spaces.architecture import INPUT, Architecture
 from search_spaces.ops import Shape
 
-COSTS = ("params", "macs", "activation_elements")  # what a budget can bound before anything is built
+COSTS = ("params", "macs", "activation_elements")  # what is counted, and a budget can bound before anything is built
+LATENCY = "latency_ms"  # what is measured, and a budget can bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +96,17 @@ def count_peak(architecture: Architecture) -> int:
         takes_over = last_read[first] == i and node.op.takes_over(architecture.source_shapes(node))
         written = prod(architecture.shapes[node.name])
         peak = max(peak, sum(alive.values()) + (0 if takes_over else written))
-        alive = {name: elements for name, elements in alive.items() if last_read.get(name, i) > i}
         alive[node.name] = written
+        alive = {name: elements for name, elements in alive.items() if last_read.get(name, i) > i}
     return peak
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Upper bounds, by the names of `Cost`; what is not named is unbounded."""
+    """Upper bounds on any of `COSTS` and `LATENCY`; what is not named is unbounded."""
 
-    bounds: Mapping[str, int]
+    bounds: Mapping[str, float]
 
-    def slack(self, cost: Cost) -> dict[str, int]:
-        """Cost minus bound for every bound; a network is feasible when all are at most 0."""
-        return {name: getattr(cost, name) - bound for name, bound in self.bounds.items()}
+    def slack(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """Cost minus bound for every bound; a network is feasible when all are at most 0. Milliseconds to 6 digits."""
+        return {name: round(costs[name] - bound, 6) for name, bound in self.bounds.items()}

@@ -142,8 +142,11 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
     A layer loses its stride where the layers before it have reduced the image by less than `factor`. Pools whose
     windows do not overlap are made to keep the side. Raises NetworkError where no stride multiplies to the factor.
     """
+    if type(factor) is not int or factor < 1 or architecture.resolution % factor:
+        raise NetworkError(f"the factor must divide the resolution {architecture.resolution}, but is {factor}")
     sides = {name: shape[-2] for name, shape in architecture.shapes.items() if len(shape) >= 3}
     ops: dict[str, Op] = {}
+    reached = 1
     for node in architecture.nodes:
         stride = getattr(node.op, "stride", 1)
         if stride == 1 or not isinstance(stride, int) or node.inputs[0] not in sides:
@@ -156,8 +159,9 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
                     f"where the image is {reduced} times smaller"
                 )
             ops[node.name] = _without_stride(node.op)
-    if architecture.resolution % factor:
-        raise NetworkError(f"the factor must divide the resolution {architecture.resolution}, but is {factor}")
+            reached = max(reached, reduced * stride)
+    if reached < factor:
+        raise NetworkError(f"the early strides must multiply to {factor}, but all strides multiply to {reached}")
     return architecture.with_ops(ops, resolution=architecture.resolution // factor)
 
 

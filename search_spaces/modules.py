@@ -47,17 +47,24 @@ class Chunk(nn.Module):
 
 
 class Select(nn.Module):
-    """The channels at fixed indices."""
+    """The channels at fixed indices; zeros where the index is -1."""
 
     indices: Tensor
+    zeros: Tensor
 
     def __init__(self, indices: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("indices", torch.tensor(indices), persistent=False)
+        given = torch.tensor(indices)
+        self.register_buffer("indices", given.clamp(min=0), persistent=False)
+        self.register_buffer("zeros", given < 0, persistent=False)
+        self.has_zeros = min(indices) < 0
 
     def forward(self, values: Tensor) -> Tensor:
         """[N, C, ...] to [N, len(indices), ...]."""
-        return values.index_select(1, self.indices)
+        chosen = values.index_select(1, self.indices)
+        if not self.has_zeros:
+            return chosen
+        return chosen.masked_fill(self.zeros.reshape(-1, *(1,) * (values.dim() - 2)), 0)
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -62,7 +62,7 @@ class Polynomial:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: int) -> "Polynomial":
-        """Exact where the divisor divides the value; the width groups' constraints say where it does."""
+        """Exact where the divisor divides the value; the width groups' divisors say where it does."""
         return Polynomial({monomial: value / divisor for monomial, value in self.terms.items()})
 
     def __eq__(self, other: object) -> bool:

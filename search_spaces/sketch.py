@@ -1,6 +1,6 @@
 """A network under construction."""
 
-from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.architecture import INPUT, Architecture, Node, check_input
 from search_spaces.errors import NetworkError
 from search_spaces.ops import Op, Shape, channels_of
 
@@ -8,10 +8,11 @@ from search_spaces.ops import Op, Shape, channels_of
 class Sketch:
     """Adds layers one by one and knows their shapes; `finish` gives the architecture.
 
-    A layer reads the last one added unless told otherwise.
+    A layer reads the last one added unless told otherwise. Raises NetworkError for images that cannot be.
     """
 
     def __init__(self, input_shape: tuple[int, int, int]) -> None:
+        check_input(input_shape)
         self._input = input_shape
         self._nodes: list[Node] = []
         self._shapes: dict[str, Shape] = {INPUT: input_shape}

@@ -43,7 +43,7 @@ FIXED = -1
 
 @dataclass(frozen=True, kw_only=True)
 class WidthGroup:
-    """One free width: the layers that make its channels, and what it must be a multiple of."""
+    """One free width: the layers that make its channels, and what it must be a multiple of (its own width is)."""
 
     name: str
     width: int
@@ -52,21 +52,11 @@ class WidthGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divisible:
-    """The channels of these runs must be a multiple of `divisor`, or `node` cannot be."""
-
-    node: str
-    runs: tuple[Run, ...]
-    divisor: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class WidthGroups:
-    """The groups of a network in execution order, the runs that make up every node's channels, and constraints."""
+    """The groups of a network in execution order, and the runs that make up every node's channels."""
 
     groups: tuple[WidthGroup, ...]
     runs: Mapping[str, tuple[Run, ...]]
-    constraints: tuple[Divisible, ...]
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -169,15 +159,10 @@ def find_width_groups(architecture: Architecture) -> WidthGroups:
     """The width groups of a network."""
     runs = _Runs()
     rows: dict[str, list[Run]] = {INPUT: [Run(runs.new(architecture.input[0], fixed=True), 1)]}
-    constraints: list[tuple[str, list[Run], int]] = []
     for node in architecture.nodes:
         rows[node.name] = _row(architecture, node, runs, rows)
-        divisor = node.op.groups if isinstance(node.op, Conv | GroupNorm | ChannelShuffle) else 1
-        if isinstance(node.op, Chunk):
-            divisor = node.op.parts
-        if divisor > 1:
-            constraints += [(node.name, rows[name], divisor) for name in {node.name, *node.inputs}]
     runs.freeze(rows[architecture.nodes[-1].name])
+    divisors = _divisors(architecture, runs, rows)
     makers: dict[int, list[str]] = {}
     for node in architecture.nodes:
         if isinstance(node.op, Conv | Linear):
@@ -194,21 +179,36 @@ def find_width_groups(architecture: Architecture) -> WidthGroups:
             for run in runs.resolve(row)
         )
 
-    checks = tuple(Divisible(node=name, runs=numbered(row), divisor=divisor) for name, row, divisor in constraints)
     groups: list[WidthGroup] = []
-    for i, (root, layers) in enumerate(makers.items()):
-        divisors = [check.divisor // gcd(check.divisor, _times(check, i)) for check in checks if _times(check, i)]
+    for root, layers in makers.items():
         name = _unused_name(layers[0], {group.name for group in groups})
-        groups.append(WidthGroup(name=name, width=runs.sizes[root], layers=tuple(layers), divisor=lcm(1, *divisors)))
-    return WidthGroups(
-        groups=tuple(groups),
-        runs={name: numbered(row) for name, row in rows.items()},
-        constraints=tuple(check for check in checks if any(run.group != FIXED for run in check.runs)),
-    )
+        divisor = divisors.get(root, 1)
+        groups.append(WidthGroup(name=name, width=runs.sizes[root], layers=tuple(layers), divisor=divisor))
+    return WidthGroups(groups=tuple(groups), runs={name: numbered(row) for name, row in rows.items()})
 
 
-def _times(check: Divisible, group: int) -> int:
-    return sum(run.repeat for run in check.runs if run.group == group)
+def _divisors(architecture: Architecture, runs: _Runs, rows: Mapping[str, Sequence[Run]]) -> dict[int, int]:
+    """What each set's width must be a multiple of. A set that is none today, as only a sum is, becomes fixed."""
+    divisors: dict[int, int] = {}
+    for node in architecture.nodes:
+        for divisor, name in _parted(node):
+            times: dict[int, int] = {}
+            for run in runs.resolve(rows[name]):
+                times[run.group] = times.get(run.group, 0) + run.repeat
+            for group, repeat in times.items():
+                divisors[group] = lcm(divisors.get(group, 1), divisor // gcd(divisor, repeat))
+    runs.fixed.update(group for group, divisor in divisors.items() if runs.sizes[group] % divisor)
+    return divisors
+
+
+def _parted(node: Node) -> list[tuple[int, str]]:
+    """How many equal parts a node makes of whose channels."""
+    match node.op:
+        case Conv(groups=groups):
+            return [(groups, node.inputs[0]), (groups, node.name)]
+        case GroupNorm(groups=parts) | ChannelShuffle(groups=parts) | Chunk(parts=parts):
+            return [(parts, node.inputs[0])]
+    return []
 
 
 def _unused_name(name: str, used: set[str]) -> str:
@@ -244,7 +244,7 @@ def _row(architecture: Architecture, node: Node, runs: _Runs, rows: Mapping[str,
             return runs.parts(sources[0], parts)[index]
         case ChannelShuffle(groups=groups):
             return [run for part in runs.parts(sources[0], groups) for run in part]
-        case Affine(factors=factors) if len(factors) > 1:
+        case Affine(factors=factors, offsets=offsets) if max(len(factors), len(offsets)) > 1:
             runs.freeze(sources[0])
         case Select():
             runs.freeze(sources[0])

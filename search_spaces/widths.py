@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import floor
+from numbers import Integral
 
 from search_spaces.architecture import Architecture
 from search_spaces.errors import NetworkError
@@ -49,8 +50,8 @@ def _check_widths(groups: WidthGroups, widths: Sequence[int]) -> None:
         known = ", ".join(f"{group.name}={group.width}" for group in groups.groups)
         raise NetworkError(f"there must be {len(groups.groups)} widths ({known}), but got {len(widths)}")
     for group, width in zip(groups.groups, widths, strict=True):
-        if isinstance(width, bool) or int(width) != width or not 1 <= width <= LARGEST:
-            raise NetworkError(f"width of {group.name} must be an integer of at least 1, but got {width}")
+        if isinstance(width, bool) or not isinstance(width, Integral) or not 1 <= width <= LARGEST:
+            raise NetworkError(f"width of {group.name} must be an integer of at least 1, at most 2^24, but got {width}")
         if width % group.divisor:
             raise NetworkError(
                 f"width of {group.name} must be a multiple of {group.divisor}, as its layers part it in groups, "

@@ -24,6 +24,7 @@ class Job:
     recipe: Recipe
     seed: int
     weights_sha256: str = ""  # of the weights to score; a training job has none
+    start_sha256: str = ""  # of the weights that training starts from, where it does not start afresh
 
     @cached_property
     def id(self) -> str:
@@ -40,6 +41,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` takes back."""
+        start = {"start_sha256": self.start_sha256} if self.start_sha256 else {}  # ids from before it was there stay
         return {
             "kind": self.kind,
             "architecture": self.architecture.to_json(),
@@ -48,6 +50,7 @@ class Job:
             "recipe": self.recipe.model_dump(),
             "seed": self.seed,
             "weights_sha256": self.weights_sha256,
+            **start,
         }
 
     @staticmethod
@@ -61,6 +64,7 @@ class Job:
             recipe=Recipe.model_validate(data["recipe"]),
             seed=data["seed"],
             weights_sha256=data["weights_sha256"],
+            start_sha256=data.get("start_sha256", ""),
         )
 
 

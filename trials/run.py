@@ -19,6 +19,11 @@ def checkpoint_path(folder: Path, job: Job) -> Path:
     return folder / f"{job.training().id}.safetensors"
 
 
+def start_path(folder: Path, start_sha256: str) -> Path:
+    """Where the weights lie that a training starts from."""
+    return folder / f"start-{start_sha256[:16]}.safetensors"
+
+
 def run_job(job: Job, dataset: Dataset, folder: Path) -> JobResult:
     """Train and write the weights, or score trained weights on test.
 
@@ -29,7 +34,8 @@ def run_job(job: Job, dataset: Dataset, folder: Path) -> JobResult:
     resolution = job.architecture.resolution
     if job.kind == "train":
         data = prepare_split(dataset, "train", resolution)
-        network = train_network(job.architecture, data, job.recipe, job.seed)
+        first_weights = read_weights(start_path(folder, job.start_sha256), job.start_sha256) if job.start_sha256 else {}
+        network = train_network(job.architecture, data, job.recipe, job.seed, first_weights)
         content = weights_bytes(network)
         write_atomically({checkpoint_path(folder, job): content})
         weights_sha256 = sha256(content)

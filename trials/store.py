@@ -58,7 +58,7 @@ class TrialRecord:
     spans: Mapping[str, Sequence[int | str]]
     attributes: Mapping[str, Any]
     objectives: Sequence[str]
-    constraints: Mapping[str, int]
+    constraints: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Training and scoring of one network on one core."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,14 +18,23 @@ class TrainingDiverged(NasError):
     """The loss is no longer a finite number."""
 
 
-def train_network(architecture: Architecture, data: LabelledImages, recipe: Recipe, seed: int) -> Network:
-    """A network trained from scratch; equal arguments give equal weights on one thread.
+def train_network(
+    architecture: Architecture,
+    data: LabelledImages,
+    recipe: Recipe,
+    seed: int,
+    start: Mapping[str, Tensor] | None = None,
+) -> Network:
+    """A network trained from scratch, or from the tensors in `start` (the others are drawn).
 
-    Raises TrainingDiverged when a loss is not finite.
+    Equal arguments give equal weights on one thread. Raises TrainingDiverged when a loss is not finite.
     """
     torch.manual_seed(seed)  # initial weights and dropout
     # oneDNN is quicker on channels last; bf16 was slower on these networks
-    network = build(architecture).to(memory_format=torch.channels_last)
+    network = build(architecture)
+    unknown = network.load_state_dict(dict(start or {}), strict=False).unexpected_keys
+    assert not unknown, f"the network has no {unknown}"
+    network.to(memory_format=torch.channels_last)
     images = data.images.to(memory_format=torch.channels_last)
     order = torch.Generator().manual_seed(seed)
     optimizer = make_optimizer(network, recipe)

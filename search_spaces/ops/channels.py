@@ -94,7 +94,10 @@ class ChannelShuffle(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Select(Op):
-    """The channels at these indices, in this order: what a shuffle becomes once channels are removed."""
+    """The channels at these indices, in this order: what a shuffle becomes once channels are removed.
+
+    Index -1 gives a channel of zeros, fixed: what a sum adds where one of its sources lost a channel.
+    """
 
     kind: ClassVar = "select"
     indices: tuple[int, ...]
@@ -103,9 +106,9 @@ class Select(Op):
         if (
             not isinstance(self.indices, tuple | list)
             or not self.indices
-            or any(type(i) is not int or i < 0 for i in self.indices)
+            or any(type(i) is not int or i < -1 for i in self.indices)
         ):
-            raise NetworkError(f"select: indices must be integers of at least 0, but got {self.indices!r}")
+            raise NetworkError(f"select: indices must be integers of at least -1 (zeros), but got {self.indices!r}")
         object.__setattr__(self, "indices", tuple(self.indices))
 
     def shape(self, *sources: Shape) -> Shape:

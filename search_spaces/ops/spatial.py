@@ -119,7 +119,8 @@ class Pad(Op):
         """(channels, height, width); raises NetworkError where nothing is left."""
         lead, channels, height, width = map_shape(self, sources[0])
         sides = (height + self.top + self.bottom, width + self.left + self.right)
-        if min(sides) < 1:
+        cropped = (height + min(self.top, 0) + min(self.bottom, 0), width + min(self.left, 0) + min(self.right, 0))
+        if min(cropped) < 1:
             raise NetworkError(f"pad: at least one pixel must be left, but {height} x {width} px become {sides}")
         return (*lead, channels, *sides)
 

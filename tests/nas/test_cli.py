@@ -10,13 +10,17 @@ from nas.cli import app
 from tests.conftest import run_nas, write_spec
 
 COMMANDS = {
-    "plan": ["--json", "spec"],
-    "search": ["--local", "spec"],
+    "plan": ["--allow-code", "--json", "spec"],
+    "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
     "export": ["--force", "--output", "--storage", "name"],
     "verify": ["--json", "--score", "path"],
     "dashboard": ["--port", "--storage"],
-}
+    "cost": [
+        "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
+        "--latency", "--batch-size", "--device", "--allow-code", "--json",
+    ],
+}  # fmt: skip
 
 
 def test_commands_and_options_are_frozen() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from nas.estimate import STARTUP_SECONDS, estimate_seconds
-from nas.plan import make_plan
+from nas.plan import Plan, make_plan
+from nas.problem import Candidate
 from nas.spec import Spec, read_spec
-from search_spaces import Architecture, NasError, count_cost
+from search_spaces import Architecture, BudgetError, NasError, count_cost
 from tests.nas.test_spec import EXAMPLE
 from trials.recipe import Recipe
 from trials.step_times import StepTimes
@@ -22,14 +23,14 @@ def test_the_example() -> None:
     assert plan.trainings == 39
     assert plan.networks[0] == plan.base
     assert len({job.id for network in plan.networks for job in plan.problem.jobs(network.architecture, "x")}) == 39
-    base = count_cost(plan.problem.base)
+    base = plan.problem.base.cost
     for network in plan.found.chosen:
         cost = count_cost(network.architecture)
         assert network.cost == cost
         assert 15 <= network.architecture.resolution <= 28
         assert 0.95 * base.params <= cost.params <= base.params
         assert 0.95 * base.macs <= cost.macs <= base.macs
-        assert network.architecture.shapes["conv2"] == plan.problem.base.shapes["conv2"]
+        assert network.architecture.shapes["conv2"] == plan.problem.base.architecture.shapes["conv2"]
     assert {network.architecture.resolution for network in plan.found.chosen} >= {15, 20, 25}
 
 
@@ -53,12 +54,40 @@ def test_chosen_are_by_seed(small: Callable[..., Spec]) -> None:
 
 
 def test_absolute_and_activation_bounds(small: Callable[..., Spec]) -> None:
-    base = make_plan(small()).problem.base_cost
+    base = make_plan(small()).problem.base.cost
     bounds = {"params": str(base.params), "macs": "1.0x", "activation_elements": "0.9x"}
     plan = make_plan(small(budget=bounds))
     assert plan.problem.budget.bounds["activation_elements"] == base.activation_elements * 9 // 10
     assert all(network.cost.activation_elements <= base.activation_elements * 0.9 for network in plan.found.chosen)
-    assert plan.problem.budget.slack(base)["activation_elements"] > 0
+    assert plan.problem.budget.slack(base.bounded())["activation_elements"] > 0
+
+
+def test_latency_bound(small: Callable[..., Spec]) -> None:
+    """A candidate above the bound is replaced by another one; the bound is relative to the base or in milliseconds."""
+
+    def latency(network: Architecture) -> float:  # a machine on which only resolution matters
+        return float(network.resolution)
+
+    def plan(bound: str) -> Plan:
+        return make_plan(small(budget={"macs": "1.0x", "latency_ms": bound}), latency_of=latency)
+
+    chosen = plan("1.3x").found.chosen
+    assert plan("1.3x").problem.budget.bounds["latency_ms"] == 18.2
+    assert len(chosen) == 2
+    for candidate in chosen:
+        assert candidate.latency_ms == candidate.architecture.resolution <= 18
+        slack = plan("1.3x").problem.budget.slack(candidate.costs)["latency_ms"]
+        assert slack == round(candidate.architecture.resolution - 18.2, 6) <= 0
+        assert Candidate.from_stored(candidate.to_stored()) == candidate
+    with pytest.raises(BudgetError, match=r"budget.latency_ms allows 14.5 ms, but the quickest of 8 .* takes 1. ms"):
+        plan("14.5")
+
+
+def test_no_method_trains_the_base_alone(small: Callable[..., Spec]) -> None:
+    plan = make_plan(small(methods=[]))
+    assert plan.networks == [plan.base]
+    assert plan.trainings == 2
+    assert plan.to_json()["costs"] == {}
 
 
 def test_overlap_is_a_preference(small: Callable[..., Spec]) -> None:

@@ -20,9 +20,9 @@ from search_spaces.zoo import make_network
 
 with warnings.catch_warnings():  # deprecated modules, and escapes that are none
     warnings.simplefilter("ignore")
-    import ptflops  # type: ignore[import-untyped]
-    import thop  # type: ignore[import-untyped]
-    from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
+    import ptflops
+    import thop
+    from fvcore.nn import FlopCountAnalysis
 
 
 Tool = Callable[[nn.Module, Tensor], Any]
