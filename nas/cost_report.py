@@ -117,10 +117,10 @@ def _ratio(total: int, macs: int) -> str:
 
 
 def _print_layers(console: Console, architecture: Architecture) -> None:
-    table = make_table("layer", "kind", "output", "params", "MACs", "in + out", left=("layer", "kind"))
+    table = make_table("layer", "output", "params", "MACs", "in + out", left=("layer",))
+    names = table.columns[0]  # where the terminal is narrow, names give way, never numbers
+    names.no_wrap, names.overflow = False, "fold"
     for layer in layer_costs(architecture):
         shape = " x ".join(map(str, layer.shape))
-        table.add_row(
-            layer.name, layer.kind, shape, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activation_elements:,}"
-        )
+        table.add_row(layer.name, shape, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activation_elements:,}")
     console.print(table)

@@ -193,7 +193,7 @@ def _cat(reading: Reading, tensors: Sequence[Any], dim: int = 0) -> Value:
     values = [reading.plain(value) for value in tensors]
     if dim not in ((1, -3) if is_map(reading.shape(values[0])) else (1, -1)):
         raise NetworkError(f"cat must be over the channels (dim=1), but is over dim={dim}")
-    return reading.add(ops.Concat(), *values)
+    return reading.add(ops.Concat(), *values) if len(values) > 1 else values[0]
 
 
 def _cat_channels(reading: Reading, values: Sequence[Value]) -> Value:

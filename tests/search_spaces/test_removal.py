@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from search_spaces import INPUT, Architecture, NetworkError, count_cost, ops
-from search_spaces.kept import Flags
-from search_spaces.removal import remove_channels
+from search_spaces.kept import Flags, kept_channels
+from search_spaces.removal import _Rewriting, remove_channels
 from search_spaces.sketch import Sketch
 from search_spaces.torchvision_networks import trace_torchvision
 from search_spaces.width_groups import find_width_groups
@@ -148,12 +148,11 @@ def moving(*layers: ops.Op) -> Architecture:
 
 
 def test_shuffles_and_chunks_become_selects_where_parts_differ() -> None:
-    network = moving(ops.ChannelShuffle(groups=2), ops.Chunk(parts=2, index=1), ops.Select(indices=(2, -1, 0, 3)))
-    narrow = remove_channels(network, {"a": flags("0101")}).architecture
-    assert narrow.shapes["x"] == (6, 4, 4)  # b0 b1 b2 b3 a1 a3; the shuffle gives b0 a0 b1 a1 b2 a2 b3 a3
-    assert narrow.node("y0").op == ops.Select(indices=(0, 1, 4, 2, 3, 5))
-    assert narrow.node("y1").op == ops.Select(indices=(3, 4, 5))
-    assert narrow.node("y2").op == ops.Select(indices=(1, -1, 0, 2))  # of b2 b3 a3
+    network = moving(ops.ChannelShuffle(groups=2), ops.Chunk(parts=2, index=1))
+    narrow = remove_channels(network, {"a": flags("0111")}).architecture
+    assert narrow.shapes["x"] == (7, 4, 4)  # b0 b1 b2 b3 a1 a2 a3; the shuffle gives b0 a0 b1 a1 b2 a2 b3 a3
+    assert narrow.node("y0").op == ops.Select(indices=(0, 1, 4, 2, 5, 3, 6))
+    assert narrow.node("y1").op == ops.Select(indices=(3, 4, 5, 6))
 
 
 def test_shuffles_and_chunks_stay_where_parts_keep_the_same() -> None:
@@ -174,7 +173,7 @@ def test_a_part_of_which_nothing_is_left() -> None:
     sketch.add("a", ops.Conv(out_channels=8, kernel=1))
     sketch.add("shuffle", ops.ChannelShuffle(groups=2))  # a0 a4 a1 a5 a2 a6 a3 a7
     sketch.add("first", ops.Chunk(parts=2, index=0))
-    with pytest.raises(NetworkError, match="node 'first': at least one .*, but none of 4 does; keep more of 'a'$"):
+    with pytest.raises(NetworkError, match=r"node 'first': at least one .*, but none of 4 does; keep more of 'a'$"):
         remove_channels(finish(sketch), {"a": flags("0011")})
 
 
@@ -202,15 +201,28 @@ def test_a_shortcut_that_answers_stays_last() -> None:
     assert narrow.node("skip").op == ops.Select(indices=(0, 1, 2, 3))
 
 
-def test_numbers_of_channels_are_sliced() -> None:
+@pytest.mark.parametrize(
+    ("op", "flags_of_x", "narrow"),
+    [
+        (
+            ops.Affine(factors=(2.0, 3.0, 4.0, 5.0), offsets=(0.5,)),
+            "1101",
+            ops.Affine(factors=(2.0, 3.0, 5.0), offsets=(0.5,)),
+        ),
+        (ops.Select(indices=(3, -1, 2, 0, 0)), "11011", ops.Select(indices=(2, -1, 0, 0))),
+    ],
+)
+def test_what_names_its_channels(op: ops.Op, flags_of_x: str, narrow: ops.Op) -> None:
     sketch = Sketch((2, 4, 4))
-    sketch.add("a", ops.Conv(out_channels=2, kernel=1))
-    sketch.add("b", ops.Conv(out_channels=2, kernel=1), INPUT)
-    sketch.add("skip", ops.Shortcut(), "a", "a", "b")
-    sketch.add("affine", ops.Affine(factors=(2.0, 3.0), offsets=(0.5,)))
+    sketch.add("a", ops.Conv(out_channels=4, kernel=1))
+    sketch.add("x", op)
     network = finish(sketch)
-    assert not find_width_groups(network).runs["b"][0].repeat == 1  # what the numbers belong to is fixed
-    assert remove_channels(network, {}).architecture == network
+    assert not find_width_groups(network).groups  # today's groups fix their sources
+    kept = kept_channels(network, {}) | {"a": flags("1101"), "x": flags(flags_of_x)}
+    rewriting = _Rewriting(network, kept)
+    rewriting.add(network.nodes[0])
+    rewriting.add(network.nodes[1])
+    assert [node.op for node in rewriting.nodes] == [ops.Conv(out_channels=3, kernel=1), narrow]
 
 
 def refused(*layers: ops.Op) -> Callable[[], Architecture]:
@@ -239,7 +251,7 @@ def refused(*layers: ops.Op) -> Callable[[], Architecture]:
         (refused(ops.Activation(function="log_softmax")), "node 'x0': log_softmax depends on all .* or mask them$"),
         (
             refused(ops.Conv(out_channels=6, kernel=1, groups=2)),
-            "node 'x0': each of its 2 groups must keep equally many .*, but in it keeps 1 to 2; choose others of 'a', or",
+            "node 'x0': each of its 2 groups must keep equally .*, but in it keeps 1 to 2; choose others of 'a', or",
         ),
         (
             lambda: refused(ops.Conv(out_channels=4, kernel=1, groups=2))().with_ops(
