@@ -15,7 +15,7 @@ test-all: check chromium
 
 # Ratios in one run on one core; nothing else should run meanwhile.
 bench: setup
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.costs
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The network that a person has: what the spec may say of it, and the network itself."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -61,7 +62,7 @@ class BaseSpec(_Section):
     def _consistent(self) -> Self:
         if (self.network is None) == (self.module is None):
             raise ValueError("must name either network or module")
-        given = [key for key in _LENET if key in self.model_fields_set]
+        given = [key for key in _LENET if getattr(self, key) != type(self).model_fields[key].default]
         if self.network == "lenet":
             for key in ("conv1", "conv2"):
                 if getattr(self, key) is None:
@@ -80,6 +81,8 @@ class BaseSpec(_Section):
 
 def base_network(base: BaseSpec, source: SourceFacts, *, allow_code: bool) -> Architecture:
     """The base on the images of a source; raises SpecError where it cannot be."""
+    if base.weights not in (None, "torchvision") and not Path(str(base.weights)).is_file():
+        raise SpecError(f"base.weights must be torchvision or a file that exists, but is {base.weights!r}")
     try:
         network = _unscaled(base, source, allow_code=allow_code)
         if base.width is not None:

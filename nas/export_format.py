@@ -24,6 +24,13 @@ class Costs(_Part):
     latency_ms: float | None = Field(None, description="Measured when the search began, where its budget bounds it.")
 
 
+class LatencyConditions(_Part):
+    """How latency_ms was measured: median of 80 batches after 20 for warm-up, one thread on a CPU."""
+
+    batch_size: int = Field(description="Images in a batch.")
+    device: str = Field(description="Where it was measured.")
+
+
 class Accuracy(_Part):
     """Share of images classified right, over training seeds."""
 
@@ -104,6 +111,7 @@ class ExportedNetwork(_Part):
     resolution: int = Field(description="Input side in pixels.")
     preprocessing: Preprocessing = Field(description="From images to the network's input.")
     costs: Costs = Field(description="What it costs.")
+    latency: LatencyConditions | None = Field(None, description="How latency_ms was measured, if it was.")
     mac_rule: str = Field(description="What a MAC is.")
     budget: dict[str, int | float] = Field(description="Upper bounds that it keeps.")
     slack: dict[str, int | float] = Field(description="Cost minus bound; at most 0.")

@@ -6,12 +6,14 @@ Only the last three need torch, so it is imported where they do.
 import importlib
 import json
 import sys
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from search_spaces import Architecture, NetworkError
 from search_spaces.edits import with_channels, with_classes, with_resolution
+from search_spaces.ops import LARGEST
 from search_spaces.zoo import ZOO, make_network
 
 MODULE, TORCHVISION = "module:", "torchvision:"
@@ -30,6 +32,9 @@ def load_network(
     `resnet18`, `isometric:depth=8` (zoo), `torchvision:resnet50`, `winner.json` (exported, or an architecture), or
     `module:package.file:make_model`, whose code is run only with `allow_code`. Raises NetworkError.
     """
+    for name, number in (("resolution", resolution), ("classes", classes), ("channels", channels)):
+        if number is not None and not 1 <= number <= LARGEST:
+            raise NetworkError(f"{name} must be at least 1 and at most 2^24, but is {number}")
     if text.startswith(MODULE):
         network = _trace_own(text, resolution, channels, allow_code=allow_code)
     elif text.startswith(TORCHVISION):
@@ -64,7 +69,7 @@ def _check_name(text: str) -> None:
 def _read_network(path: Path) -> Architecture:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise NetworkError(f"a network must be a readable JSON file, but {path}: {reason}") from error
     try:
@@ -75,7 +80,7 @@ def _read_network(path: Path) -> Architecture:
 
 def _trace_own(text: str, resolution: int | None, channels: int | None, *, allow_code: bool) -> Architecture:
     if resolution is None:
-        raise NetworkError(f"the resolution must be said for a module of your own, but is not for {text}")
+        raise NetworkError(f"a module of your own needs a resolution (--resolution), but {text} has none")
     from search_spaces.trace import trace
 
     made = make_own_module(text, allow_code=allow_code)
@@ -95,16 +100,15 @@ def make_own_module(text: str, *, allow_code: bool) -> Any:
         raise NetworkError(f"code of your own runs only when allowed, but {text!r} needs it; pass --allow-code")
     from torch import nn
 
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
+    if str(Path.cwd()) not in sys.path:  # it stays: forward may import, too
+        sys.path.insert(0, str(Path.cwd()))
     try:
-        made = getattr(importlib.import_module(package), function)()
-    except Exception as error:  # whatever the user's code raises
+        with redirect_stdout(sys.stderr):  # standard output is for what was asked
+            made = getattr(importlib.import_module(package), function)()
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise NetworkError(
             f"{text} must make a module, but raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         ) from error
-    finally:
-        sys.path.remove(folder)
     if not isinstance(made, nn.Module):
         raise NetworkError(f"{text} must make a torch.nn.Module, but makes {type(made).__name__}")
     return made

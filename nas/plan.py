@@ -8,7 +8,7 @@ import numpy as np
 from nas.compensation import compensation_candidates
 from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.spec import Spec
-from search_spaces import COSTS
+from search_spaces import COSTS, BudgetError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Plan:
         return {
             "base": self.base.to_json(),
             "budget": dict(self.problem.budget.bounds),
+            "latency": self.problem.spec.latency.model_dump() if self.base.latency_ms is not None else None,
             "enumerated": self.found.enumerated,
             "feasible": len(self.found.costs),
             "costs": {
@@ -60,6 +61,18 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     """
     problem = make_problem(spec, allow_code=allow_code, latency_of=latency_of)
     found = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
+    if not spec.methods:
+        _check_base(problem)
     for method in spec.methods:
         found = compensation_candidates(problem, method, latency_of)
     return Plan(problem=problem, found=found)
+
+
+def _check_base(problem: Problem) -> None:
+    """Where the base alone is trained, it must keep the budget, or nothing could win."""
+    for name, slack in problem.budget.slack(problem.base.costs).items():
+        if slack > 0:
+            raise BudgetError(
+                f"with no methods the base must keep the budget, but budget.{name} allows "
+                f"{problem.budget.bounds[name]:,} and the base has {problem.base.costs[name]:,}; raise it"
+            )

@@ -7,6 +7,7 @@ from rich.console import Console
 from nas.plan import Plan
 from nas.problem import Candidate
 from nas.tables import make_table
+from search_spaces import LATENCY
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -18,6 +19,13 @@ def print_plan(console: Console, plan: Plan) -> None:
     )
     if listing["costs"]:
         _print_costs(console, listing)
+    if plan.base.latency_ms is not None:
+        latency = spec.latency
+        console.print(
+            f"latency: base {plan.base.latency_ms:.4g} ms, bound {plan.problem.budget.bounds[LATENCY]:.4g} ms, median of 80 batches of "
+            f"{latency.batch_size} on {latency.device}, one thread",
+            highlight=False,
+        )
     columns = ("method", "px", "params", "MACs", "conv1", "conv2")
     title = f"to be trained, each with {spec.train.seeds} seeds (convs: kernel / stride + padding)"
     table = make_table(*columns, title=title, left=("method", "conv1", "conv2"))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -68,8 +69,16 @@ class BudgetSpec(_Section):
 
     params: Bound | None = Field(None, description="Parameters.")
     macs: Bound | None = Field(None, description="Multiply-adds for one image.")
-    activation_elements: Bound | None = Field(None, description="Largest sum of one layer's inputs and outputs.")
-    latency_ms: Bound | None = Field(None, description="Measured milliseconds for a batch, as `latency` says.")
+    activation_elements: Bound | None = Field(
+        None,
+        validation_alias=AliasChoices("activation_elements", "activation"),
+        description="Largest sum of one layer's inputs and outputs; also as activation.",
+    )
+    latency_ms: Bound | None = Field(
+        None,
+        validation_alias=AliasChoices("latency_ms", "latency"),
+        description="Measured milliseconds for a batch, as `latency` says; also as latency.",
+    )
 
     @model_validator(mode="after")
     def _one_at_least(self) -> Self:

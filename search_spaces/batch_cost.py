@@ -112,8 +112,10 @@ class _Compiled:
     def _check_exact(self, widest: NDArray[np.int64]) -> None:
         point = [*(int(width) for width in widest), 1]
         forms = [*self.forms, *(form for term in self.conditional_forms for form in term.form)]
-        most = sum(
-            int(value) * point[i] * point[j] for form in forms for (i, j), value in np.ndenumerate(form) if value
+        rows = [*self.rows, *(row + term.form for row, term in self.conditional_rows)]
+        most = max(
+            sum(int(value) * point[i] * point[j] for form in forms for (i, j), value in np.ndenumerate(form) if value),
+            *(sum(int(value) * width for value, width in zip(row, point, strict=True)) for row in rows),
         )
         if most >= EXACT_FLOAT:
             raise NetworkError(f"costs must stay below 2^53 to be exact, but widths up to {max(point)} give {most:,}")

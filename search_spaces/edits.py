@@ -124,6 +124,8 @@ def dilate(architecture: Architecture, names: Mapping[str, int]) -> Architecture
         op = architecture.node(name).op
         if not isinstance(op, Conv | Depthwise) or pair(op.stride) != (1, 1):
             raise NetworkError(f"node {name!r} must be a conv of stride 1 to be dilated, but is not")
+        if type(rate) is not int or rate < 1:
+            raise NetworkError(f"node {name!r}: a rate of dilation must be an integer of at least 1, but got {rate}")
         axes = zip(pair(op.kernel), pair(op.dilation), pair(op.padding), strict=True)
         added = [(rate - 1) * dilation * (kernel - 1) for kernel, dilation, _ in axes]
         if any(twice % 2 for twice in added):

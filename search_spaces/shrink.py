@@ -118,22 +118,26 @@ def _modules(node: Node, network: Network, removal: Removal) -> list[nn.Module]:
 
 def _copy_tensors(source: nn.Module, target: nn.Module, out: Tensor, into: Tensor) -> None:
     for name, tensor in (*source.named_parameters(recurse=False), *source.named_buffers(recurse=False)):
-        part = _part(source, name, tensor.detach(), (out.to(tensor.device), into.to(tensor.device)))
+        part = _part(source, name, tensor.detach(), (out, into))
         assert part.shape == getattr(target, name).shape, f"{name}: {tuple(part.shape)}"
         is_learned = isinstance(tensor, nn.Parameter)
         setattr(target, name, nn.Parameter(part, requires_grad=tensor.requires_grad) if is_learned else part)
 
 
 def _part(module: nn.Module, name: str, tensor: Tensor, left: tuple[Tensor, Tensor]) -> Tensor:
-    """What is left of a tensor [O, ...] of a layer; a new tensor."""
+    """What is left of a tensor [O, ...] of a layer, a copy."""
     out, into = left
     if isinstance(module, nn.Linear) and name == "weight":
-        return tensor[out][:, into]
+        return _chosen(_chosen(tensor, 0, out), 1, into)
     if isinstance(module, nn.Conv2d) and name == "weight" and tensor.shape[1] > 1:  # else every filter reads its own
         groups = zip(*(rows.chunk(module.groups) for rows in (tensor, out, into)), strict=True)
-        return torch.cat([filters[kept][:, read] for filters, kept, read in groups])
+        return torch.cat([_chosen(_chosen(filters, 0, kept), 1, read) for filters, kept, read in groups])
     shared = tensor.dim() == 0 or len(tensor) != len(out)
-    return tensor.clone() if shared else tensor[out]
+    return tensor.clone() if shared else _chosen(tensor, 0, out)
+
+
+def _chosen(tensor: Tensor, dim: int, flags: Tensor) -> Tensor:
+    return tensor.index_select(dim, flags.nonzero().flatten().to(tensor.device))
 
 
 def _device(network: Network) -> torch.device:

@@ -48,36 +48,49 @@ def measure_latency(
     if batch_size < 1:
         raise LatencyError(f"the batch size must be at least 1, but is {batch_size}")
     place = _device(device)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    network = build(architecture).eval().to(place).to(memory_format=torch.channels_last)
-    images = torch.zeros(batch_size, *architecture.input, device=place).to(memory_format=torch.channels_last)
-    times = []
-    with torch.inference_mode():
-        for _ in range(warm_up + measured):
-            start = time.perf_counter()
-            network(images)
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
-            times.append(1000 * (time.perf_counter() - start))
+    try:
+        times = _time_batches(architecture, batch_size, place, warm_up + measured)
+    except RuntimeError as error:  # out of memory, above all
+        raise LatencyError(
+            f"a batch of {batch_size} at {architecture.resolution} px must fit into memory, but: {_first_line(error)}"
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
     kept = times[warm_up:]
     return Latency(
         median_ms=median(kept),
         lowest_ms=min(kept),
         batch_size=batch_size,
         device=_device_name(place),
-        threads=torch.get_num_threads(),
+        threads=1,
         warm_up=warm_up,
         measured=measured,
     )
+
+
+def _time_batches(architecture: Architecture, batch_size: int, place: torch.device, batches: int) -> list[float]:
+    network = build(architecture).eval().to(place).to(memory_format=torch.channels_last)
+    images = torch.zeros(batch_size, *architecture.input, device=place).to(memory_format=torch.channels_last)
+    times = []
+    with torch.inference_mode():
+        for _ in range(batches):
+            start = time.perf_counter()
+            network(images)
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            times.append(1000 * (time.perf_counter() - start))
+    return times
 
 
 def _device(name: str) -> torch.device:
     try:
         place = torch.device(name)
         torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError, ValueError) as error:
         raise LatencyError(
-            f"the device must be one that torch has, such as cpu or cuda, but {name!r}: {str(error).splitlines()[0]}"
+            f"the device must be one that torch has, such as cpu or cuda, but {name!r}: {_first_line(error)}"
         ) from error
     if place.type == "meta":
         raise LatencyError("the device must be one that computes, but meta does not")
@@ -86,3 +99,7 @@ def _device(name: str) -> torch.device:
 
 def _device_name(place: torch.device) -> str:
     return f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

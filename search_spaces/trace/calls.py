@@ -13,7 +13,7 @@ from search_spaces import ops
 from search_spaces.errors import NetworkError
 from search_spaces.ops import is_map
 from search_spaces.trace.arithmetic import Handler, arithmetic
-from search_spaces.trace.layers import adaptive_pool, conv_op, flatten, max_pool, resample
+from search_spaces.trace.layers import adaptive_pool, conv_op, drop_branches, drop_elements, flatten, max_pool, resample
 from search_spaces.trace.values import OneChannel, Reading, Side, Value, Weight
 from search_spaces.trace.views import (
     chunk,
@@ -59,14 +59,6 @@ def _softmax(function: str) -> Handler:
         return reading.add(ops.Activation(function=function), value)  # type: ignore[arg-type]
 
     return handler
-
-
-def _dropout(reading: Reading, value: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
-    return reading.add_elementwise(ops.Dropout(share=float(p)), value)
-
-
-def _stochastic_depth(reading: Reading, value: Value, p: float, mode: str, training: bool = True) -> Value:
-    return reading.add_elementwise(ops.StochasticDepth(share=float(p), mode=mode), value)  # type: ignore[arg-type]
 
 
 def _max_pool2d(
@@ -123,7 +115,7 @@ def _mean(reading: Reading, value: Value, dim: Any = None, keepdim: bool = False
     if not is_map(reading.shape(value)) or dims != spatial:
         raise NetworkError(f"mean must be over height and width, but is over dim={dim}")
     pooled = reading.add(ops.AdaptivePool(), replace(value, layout="plain"))
-    return pooled if keepdim and value.is_plain else reading.add(ops.Flatten(), pooled)
+    return replace(pooled, layout=value.layout) if keepdim else reading.add(ops.Flatten(), pooled)
 
 
 def _conv2d(
@@ -180,11 +172,11 @@ def _interpolate(
     return resample(reading, value, size, scale_factor, mode, align_corners)
 
 
-def _pad(reading: Reading, value: Value, pad: Sequence[int], mode: str = "constant", constant: Any = 0) -> Value:
-    if mode != "constant" or constant not in (0, None) or len(pad) not in (2, 4):
-        raise NetworkError(f"pad must add zeros to height and width, but is {mode} {constant} of {list(pad)}")
+def _pad(reading: Reading, padded: Value, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Value:
+    if mode != "constant" or value not in (0, None) or len(pad) not in (2, 4):
+        raise NetworkError(f"pad must add zeros to height and width, but is {mode} {value} of {list(pad)}")
     left, right, top, bottom = (*pad, 0, 0)[:4]
-    return reading.add(ops.Pad(left=left, right=right, top=top, bottom=bottom), value)
+    return reading.add(ops.Pad(left=left, right=right, top=top, bottom=bottom), padded)
 
 
 def _cat(reading: Reading, tensors: Sequence[Any], dim: int = 0) -> Value:
@@ -229,7 +221,7 @@ FUNCTIONS: dict[Any, Handler] = {
     F.adaptive_max_pool2d: _adaptive_max_pool2d,
     F.avg_pool2d: _avg_pool2d,
     F.conv2d: _conv2d,
-    F.dropout: _dropout,
+    F.dropout: drop_elements,
     F.gelu: _gelu,
     F.hardsigmoid: _activation("hardsigmoid"),
     F.hardswish: _activation("hardswish"),
@@ -253,22 +245,26 @@ FUNCTIONS: dict[Any, Handler] = {
     operator.getitem: getitem,
     operator.iadd: arithmetic(operator.add),
     operator.imul: arithmetic(operator.mul),
+    operator.isub: arithmetic(operator.sub),
+    operator.itruediv: arithmetic(operator.truediv),
     operator.mul: arithmetic(operator.mul),
     operator.sub: arithmetic(operator.sub),
     operator.truediv: arithmetic(operator.truediv),
-    stochastic_depth: _stochastic_depth,
+    stochastic_depth: drop_branches,
     torch._assert: _nothing,
     torch.add: arithmetic(operator.add),
     torch.cat: _cat,
     torch.chunk: chunk,
     torch.concat: _cat,
     torch.flatten: _flatten,
+    torch.log_softmax: _softmax("log_softmax"),
     torch.mean: _mean,
     torch.mul: arithmetic(operator.mul),
     torch.permute: permute,
     torch.relu: _relu,
     torch.reshape: reshape,
     torch.sigmoid: _activation("sigmoid"),
+    torch.softmax: _softmax("softmax"),
     torch.split: split,
     torch.squeeze: squeeze,
     torch.tanh: _activation("tanh"),
@@ -283,6 +279,7 @@ METHODS: dict[str, Handler] = {
     "contiguous": _same,
     "expand_as": _same,
     "flatten": _flatten,
+    "log_softmax": _softmax("log_softmax"),
     "mean": _mean,
     "mul": arithmetic(operator.mul),
     "permute": permute,
@@ -291,6 +288,7 @@ METHODS: dict[str, Handler] = {
     "reshape": reshape,
     "sigmoid": _activation("sigmoid"),
     "size": size,
+    "softmax": _softmax("softmax"),
     "split": split,
     "squeeze": squeeze,
     "tanh": _activation("tanh"),

@@ -206,6 +206,25 @@ def _dropout2d(reading: Reading, layer: nn.Dropout2d, value: Value) -> Value:
     return reading.add(ops.Dropout(share=float(layer.p), channels=True), value)
 
 
+def drop_elements(
+    reading: Reading, value: Value, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Value:
+    """Add a dropout; raises NetworkError where it would drop in evaluation too."""
+    _check_evaluating("dropout", training)
+    return reading.add_elementwise(ops.Dropout(share=float(p)), value)
+
+
+def drop_branches(reading: Reading, value: Value, p: float, mode: str, training: bool = True) -> Value:
+    """Add a stochastic depth; raises NetworkError where it would drop in evaluation too."""
+    _check_evaluating("stochastic_depth", training)
+    return reading.add_elementwise(ops.StochasticDepth(share=float(p), mode=mode), value)  # type: ignore[arg-type]
+
+
+def _check_evaluating(name: str, training: bool) -> None:
+    if training:
+        raise NetworkError(f"{name} must be told training=self.training, but it drops in evaluation too")
+
+
 def _flatten(reading: Reading, layer: nn.Flatten, value: Value) -> Value:
     if (layer.start_dim, layer.end_dim) not in ((1, -1), (1, 3)):
         raise NetworkError(

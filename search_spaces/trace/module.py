@@ -16,6 +16,7 @@ from search_spaces.architecture import INPUT, Architecture
 from search_spaces.build import Network
 from search_spaces.errors import NetworkError
 from search_spaces.trace.calls import FUNCTIONS, METHODS
+from search_spaces.trace.in_place import ARITHMETIC, Proxy, drop_dead_code, overwrite, works_in_place
 from search_spaces.trace.layers import LAYERS
 from search_spaces.trace.values import Reading, Value, Weight
 
@@ -37,8 +38,12 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> Traced:
 
     Raises NetworkError, naming the module's path, for what cannot be represented. The module is not changed.
     """
-    with _evaluating(module):
-        graph = _follow(module)
+    with _unchanged(module):
+        module.eval()
+        return _read_graph(module, _follow(module), input_shape)
+
+
+def _read_graph(module: nn.Module, graph: fx.Graph, input_shape: tuple[int, int, int]) -> Traced:
     _check_layers(module, graph)
     reading = Reading(module, input_shape)
     values: dict[fx.Node, Any] = {}
@@ -46,6 +51,8 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> Traced:
         path = _path(node)
         try:
             values[node] = _read(reading, node, path, values)
+            if works_in_place(module, node):
+                overwrite(reading, values, node)
         except NetworkError as error:
             raise NetworkError(f"{path or 'the module'}: {error}") from error
     (result,) = (values[node] for node in graph.nodes if node.op == "output")
@@ -64,14 +71,17 @@ def copy_weights(traced: Traced, module: nn.Module, network: Network) -> None:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def _unchanged(module: nn.Module) -> Iterator[None]:
+    """Puts modes back, and takes away the attributes in which torch.fx keeps constants that forward makes."""
     modes = {child: child.training for child in module.modules()}
-    module.eval()
+    names = set(vars(module))
     try:
         yield
     finally:
         for child, training in modes.items():
             child.training = training
+        for name in set(vars(module)) - names:
+            delattr(module, name)
 
 
 class _Tracer(fx.Tracer):
@@ -81,6 +91,9 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) in LAYERS or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return Proxy(node, self)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -104,7 +117,7 @@ def _follow(module: nn.Module) -> fx.Graph:
             f"{type(error).__name__}: {reason}"
         ) from error
     graph = fx.GraphModule(module, graph).graph
-    graph.eliminate_dead_code()
+    drop_dead_code(module, graph)
     return graph
 
 
@@ -138,7 +151,7 @@ def _read(reading: Reading, node: fx.Node, path: str, values: Mapping[fx.Node, A
             layer = reading.module.get_submodule(str(node.target))
             return reading.layer(LAYERS[type(layer)], layer, path, (*args, *kwargs.values()))
         case "call_function":
-            name = getattr(node.target, "__name__", str(node.target))
+            name = ARITHMETIC.get(node.target, getattr(node.target, "__name__", str(node.target)))
             handler = FUNCTIONS.get(node.target)
         case _:
             name = str(node.target)

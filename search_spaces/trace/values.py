@@ -9,7 +9,7 @@ from torch import nn
 
 from search_spaces.architecture import INPUT
 from search_spaces.errors import NetworkError
-from search_spaces.ops import LayerScale, Op, Shape, channels_of, is_map
+from search_spaces.ops import Chunk, Flatten, LayerScale, Op, Shape, Unflatten, channels_of, is_map
 from search_spaces.sketch import Sketch
 
 RESERVED = {*dir(nn.Module()), INPUT, "architecture"}
@@ -103,6 +103,7 @@ class Reading:
         self._names: set[str] = set()
         self._used: dict[int, str] = {}
         self._parts: dict[tuple[str, Op], Value] = {}
+        self._views: dict[str, str] = {}
         self._images = 0
 
     def image(self, target: str, default: Any) -> Any:
@@ -130,6 +131,10 @@ class Reading:
             return handler(self, *args, **kwargs)
         except (TypeError, AttributeError) as error:
             raise NetworkError(f"{name} must be called in a way that a network as data can hold: {error}") from error
+
+    def memory(self, name: str) -> str:
+        """The layer in whose memory a value lies: in torch, flattened values and parts are views."""
+        return self._views.get(name, name)
 
     def shape(self, value: Value) -> Shape:
         """(channels, height, width) or (features,), without replicas."""
@@ -224,6 +229,8 @@ class Reading:
                     )
                 self._used[id(tensor)] = self._label
             self.weights[f"{name}.{own}"] = path
+        if isinstance(op, Flatten | Unflatten | Chunk):
+            self._views[name] = self.memory(values[0].name)
         return Value(name=self.sketch.add(name, op, *(value.name for value in values)))
 
     def _new_name(self) -> str:

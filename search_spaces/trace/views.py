@@ -126,7 +126,8 @@ def split(reading: Reading, value: Value, sizes: Any, dim: int = 0) -> Parts:
 
 
 def _parts(reading: Reading, value: Value, count: int, dim: int) -> Parts:
-    if dim not in (1, -3) or not is_map(reading.shape(reading.plain(value))) or reading.channels(value) % count:
+    channels = (1, -3) if is_map(reading.shape(reading.plain(value))) else (1, -1)
+    if dim not in channels or reading.channels(value) % count:
         raise NetworkError(
             f"equal parts must be of the channels (dim=1), but {count} parts of {reading.shape(value)} are at dim={dim}"
         )

@@ -12,7 +12,7 @@ from search_spaces.zoo.neuralscale import neuralscale_mobilenetv2, preact_resnet
 from search_spaces.zoo.parse import IMAGES, parse_network
 from search_spaces.zoo.resnet import resnet18, resnet34, resnet50
 
-__all__ = ["ZOO", "LeNet", "make_network"]
+__all__ = ["AS_TORCHVISION", "ZOO", "LeNet", "make_network"]
 
 ZOO: dict[str, Callable[..., Architecture]] = {
     "lenet": lenet,
@@ -29,6 +29,10 @@ ZOO: dict[str, Callable[..., Architecture]] = {
     "densenet121": densenet121,
     "isometric": isometric,
 }
+# those with the layers of torchvision's network of the same name, in the same order
+AS_TORCHVISION = (
+    "resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "densenet121",
+)  # fmt: skip
 
 
 def make_network(

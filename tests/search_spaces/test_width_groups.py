@@ -175,6 +175,22 @@ def fixed_numbers(sketch: Sketch) -> None:
     sketch.add("one", Affine(factors=(2.0,), offsets=(1.0,)))
 
 
+def fixed_by_a_later_layer(sketch: Sketch) -> None:
+    """A sum with selected channels, which were made after, keeps a width too."""
+    sketch.add("a", conv(2), INPUT)
+    sketch.add("b", conv(5), INPUT)
+    sketch.add("select", Select(indices=(4, 0)))
+    sketch.add("add", Add(), "a", "select")
+
+
+def projected_shortcut(sketch: Sketch) -> None:
+    """What a shortcut passes on and what it projects have one shape."""
+    sketch.add("stem", conv(8))
+    sketch.add("projected", conv(8))
+    sketch.add("block", conv(8))
+    sketch.add("skip", Shortcut(), "stem", "projected", "block")
+
+
 def replicas(sketch: Sketch) -> None:
     sketch.add("a", conv(6))
     sketch.add("split", SpaceToBatch(block=2))
@@ -210,6 +226,8 @@ def parts_of_repeats(sketch: Sketch) -> None:
         (together_divisible, ["c: 8 by 4", "d: 8 by 4"]),
         (unequal_repeats, ["c: 5"]),
         (fixed_numbers, ["d: 6"]),
+        (fixed_by_a_later_layer, []),
+        (projected_shortcut, ["stem projected: 8", "block: 8"]),
         (replicas, ["a: 6", "b: 5"]),
         (parts_of_repeats, []),
     ],

@@ -11,16 +11,13 @@ import torchvision
 from search_spaces import Architecture, NetworkError, count_cost, layer_costs
 from search_spaces.build import build
 from search_spaces.ops import Shape, Shortcut
-from search_spaces.zoo import ZOO, make_network
+from search_spaces.zoo import AS_TORCHVISION, ZOO, make_network
 
-TORCHVISION = (
-    "resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "densenet121",
-)  # fmt: skip
 SMALL = {"lenet", "vgg11", "preact_resnet18", "neuralscale_mobilenetv2"}  # made for small images
 REFERENCE = Path(__file__).parents[1] / "reference" / "neuralscale_costs.json"
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", AS_TORCHVISION)
 def test_costs_are_torchvisions(name: str) -> None:
     meta = torchvision.models.get_model_weights(name).DEFAULT.meta
     cost = count_cost(make_network(name))
@@ -28,7 +25,7 @@ def test_costs_are_torchvisions(name: str) -> None:
     assert round(cost.macs / 1e9, 3) == meta["_ops"]
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", AS_TORCHVISION)
 def test_scores_are_torchvisions(name: str) -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, num_classes=10).eval()
