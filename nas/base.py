@@ -108,4 +108,4 @@ def _unscaled(base: BaseSpec, source: SourceFacts, *, allow_code: bool) -> Archi
         classes=source.classes,
         channels=source.channels,
         allow_code=allow_code,
-    )
+    ).architecture

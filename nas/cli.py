@@ -191,7 +191,9 @@ def cost(  # noqa: PLR0913, PLR0917
     per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
     convention: Annotated[
         list[str] | None,
-        typer.Option(help="Also the total as fvcore, ptflops, thop, torchinfo or torch counts it; or all."),
+        typer.Option(
+            help="Also the total of the module that we build, as fvcore, ptflops, thop, torchinfo or torch counts; or all."
+        ),
     ] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images in a batch whose latency is measured.")] = 1,
@@ -204,6 +206,8 @@ def cost(  # noqa: PLR0913, PLR0917
 
     from nas.cost_report import make_report, print_report
 
+    if not latency and (batch_size, device) != (1, "cpu"):
+        raise NasError("--batch-size and --device are for --latency, which is not asked for; add it or leave them out")
     report = make_report(
         network,
         width=width,

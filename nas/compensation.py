@@ -85,8 +85,8 @@ def _choose(
             break
     if not chosen:
         raise BudgetError(
-            f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} candidates that were measured, of "
-            f"{len(solutions):,}, takes {min(measured):.4g} ms; raise the bound, or lower those on macs"
+            f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} measured candidates (of "
+            f"{len(solutions):,}) takes {min(measured):.4g} ms; raise the bound, or lower those on macs"
         )
     return chosen
 

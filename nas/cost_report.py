@@ -1,7 +1,7 @@
 """What a network costs, as JSON and as a person reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +30,7 @@ class CostReport:
     architecture: Architecture
     groups: WidthGroups
     convention: Mapping[str, int]
+    unused: Mapping[str, int]
     latency: Mapping[str, Any] | None = None
 
     def to_json(self, *, per_layer: bool = False) -> dict[str, Any]:
@@ -41,7 +42,8 @@ class CostReport:
             "output": list(self.architecture.output),
             **count_cost(self.architecture).to_json(),
             "convention": dict(self.convention),
-            "width_groups": {group.name: group.width for group in self.groups.groups},
+            "width_groups": [asdict(group) for group in self.groups.groups],
+            "unused_params": sum(self.unused.values()),
         }
         if self.latency:
             listing["latency"] = dict(self.latency)
@@ -64,7 +66,8 @@ def make_report(
     """
     if width is not None and widths is not None:
         raise NetworkError("only one of --width and --widths may be given, but both are")
-    architecture = load_network(network, **images)
+    named = load_network(network, **images)
+    architecture = named.architecture
     if width is not None:
         architecture = scale_widths(architecture, width)
     if widths is not None:
@@ -75,6 +78,7 @@ def make_report(
         architecture=architecture,
         groups=find_width_groups(architecture),
         convention={name: count_total(architecture, name) for name in names},
+        unused=named.unused,
     )
 
 
@@ -89,10 +93,14 @@ def print_report(console: Console, report: CostReport, *, per_layer: bool = Fals
     """Totals, what the counters say, the widths; and a row a layer, if asked."""
     if per_layer:
         _print_layers(console, report.architecture)
+        _print_groups(console, report.groups)
     listing = report.to_json()
-    classes = " x ".join(map(str, listing["output"]))
-    console.print(f"[bold]{report.network}[/]: {listing['resolution']} px, {classes} classes", highlight=False)
+    output = " x ".join(map(str, listing["output"]))
+    scores = f"{output} classes" if len(listing["output"]) == 1 else f"output {output}"
+    console.print(f"{report.network}: {listing['resolution']} px, {scores}", highlight=False, markup=False)
     table = make_table("", "count", "of", left=("", "of"))
+    for column in (table.columns[0], table.columns[2]):  # words give way, never numbers
+        column.no_wrap, column.overflow = False, "fold"
     for key, meaning in _MEANINGS.items():
         table.add_row(key, f"{listing[key]:,}", meaning)
     for name, total in report.convention.items():
@@ -101,6 +109,11 @@ def print_report(console: Console, report: CostReport, *, per_layer: bool = Fals
     console.print(table)
     if report.latency:
         console.print(_latency_line(report.latency), highlight=False)
+    if report.unused:
+        parts = sorted({name.partition(".")[0] for name in report.unused})
+        count = sum(report.unused.values())
+        line = f"not counted: {count:,} parameters that evaluation does not use ({', '.join(parts)})"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     widths = ",".join(str(group.width) for group in report.groups.groups)
     console.print(f"{len(report.groups.groups)} width groups: {widths}", soft_wrap=True, highlight=False)
 
@@ -116,9 +129,18 @@ def _ratio(total: int, macs: int) -> str:
     return f"{total / macs:.4f} x macs" if macs else ""
 
 
+def _print_groups(console: Console, groups: WidthGroups) -> None:
+    table = make_table("width group", "width", "multiple of", "layers", left=("width group",))
+    for column in (table.columns[0], table.columns[3]):
+        column.no_wrap, column.overflow = False, "fold"
+    for group in groups.groups:
+        table.add_row(group.name, str(group.width), str(group.divisor), str(len(group.layers)))
+    console.print(table)
+
+
 def _print_layers(console: Console, architecture: Architecture) -> None:
     table = make_table("layer", "output", "params", "MACs", "in + out", left=("layer",))
-    names = table.columns[0]  # where the terminal is narrow, names give way, never numbers
+    names = table.columns[0]  # names give way, never numbers
     names.no_wrap, names.overflow = False, "fold"
     for layer in layer_costs(architecture):
         shape = " x ".join(map(str, layer.shape))

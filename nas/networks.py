@@ -6,7 +6,9 @@ Only the last three need torch, so it is imported where they do.
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,14 @@ from search_spaces.zoo import ZOO, make_network
 MODULE, TORCHVISION = "module:", "torchvision:"
 
 
+@dataclass(frozen=True, kw_only=True)
+class NamedNetwork:
+    """A network, and the parameters of its module that evaluation does not use (path to number): not counted."""
+
+    architecture: Architecture
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+
 def load_network(
     text: str,
     *,
@@ -26,7 +36,7 @@ def load_network(
     classes: int | None = None,
     channels: int | None = None,
     allow_code: bool = False,
-) -> Architecture:
+) -> NamedNetwork:
     """The network that a text names; what is None stays as the network has it.
 
     `resnet18`, `isometric:depth=8` (zoo), `torchvision:resnet50`, `winner.json` (exported, or an architecture), or
@@ -36,23 +46,25 @@ def load_network(
         if number is not None and not 1 <= number <= LARGEST:
             raise NetworkError(f"{name} must be at least 1 and at most 2^24, but is {number}")
     if text.startswith(MODULE):
-        network = _trace_own(text, resolution, channels, allow_code=allow_code)
+        named = _trace_own(text, resolution, channels, allow_code=allow_code)
     elif text.startswith(TORCHVISION):
         from search_spaces.torchvision_networks import trace_torchvision
 
-        network = trace_torchvision(text.removeprefix(TORCHVISION), resolution=resolution).architecture
+        traced = trace_torchvision(text.removeprefix(TORCHVISION), resolution=resolution)
+        named = NamedNetwork(architecture=traced.architecture, unused=traced.unused)
     elif text.endswith(".json"):
-        network = _read_network(Path(text))
+        named = NamedNetwork(architecture=_read_network(Path(text)))
     else:
         _check_name(text)
-        return make_network(text, resolution=resolution, classes=classes, channels=channels)
+        return NamedNetwork(architecture=make_network(text, resolution=resolution, classes=classes, channels=channels))
+    network = named.architecture
     if channels is not None and channels != network.input[0]:
         network = with_channels(network, channels)
     if resolution is not None and resolution != network.resolution:
         network = with_resolution(network, resolution)
     if classes is not None and (classes,) != network.output:
         network = with_classes(network, classes)
-    return network
+    return replace(named, architecture=network)
 
 
 def _check_name(text: str) -> None:
@@ -78,13 +90,16 @@ def _read_network(path: Path) -> Architecture:
         raise NetworkError(f"{path}: {error}") from error
 
 
-def _trace_own(text: str, resolution: int | None, channels: int | None, *, allow_code: bool) -> Architecture:
+def _trace_own(text: str, resolution: int | None, channels: int | None, *, allow_code: bool) -> NamedNetwork:
     if resolution is None:
         raise NetworkError(f"a module of your own needs a resolution (--resolution), but {text} has none")
-    from search_spaces.trace import trace
+    from search_spaces.trace import trace, verify_trace
 
     made = make_own_module(text, allow_code=allow_code)
-    return trace(made, (3 if channels is None else channels, resolution, resolution)).architecture
+    with redirect_stdout(sys.stderr):  # forward may print, too
+        traced = trace(made, (3 if channels is None else channels, resolution, resolution))
+        verify_trace(traced, made)
+    return NamedNetwork(architecture=traced.architecture, unused=traced.unused)
 
 
 def make_own_module(text: str, *, allow_code: bool) -> Any:

@@ -20,10 +20,10 @@ def print_plan(console: Console, plan: Plan) -> None:
     if listing["costs"]:
         _print_costs(console, listing)
     if plan.base.latency_ms is not None:
-        latency = spec.latency
+        bound, how = plan.problem.budget.bounds[LATENCY], spec.latency
         console.print(
-            f"latency: base {plan.base.latency_ms:.4g} ms, bound {plan.problem.budget.bounds[LATENCY]:.4g} ms, median of 80 batches of "
-            f"{latency.batch_size} on {latency.device}, one thread",
+            f"latency: base {plan.base.latency_ms:.4g} ms, bound {bound:.4g} ms; median of 80 batches of "
+            f"{how.batch_size} on {how.device}, one thread",
             highlight=False,
         )
     columns = ("method", "px", "params", "MACs", "conv1", "conv2")

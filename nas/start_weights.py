@@ -61,8 +61,8 @@ def _loaded(
         state = pretrained_state("", weights)
     else:
         raise NetworkError(
-            f"weights must be of torchvision:NAME, {', '.join(AS_TORCHVISION)} or a module of your own, but the base is "
-            f"{base.text}"
+            f"weights must be of torchvision:NAME, {', '.join(AS_TORCHVISION)} or a module of your own, "
+            f"but the base is {base.text}"
         )
     try:
         module.load_state_dict(state)

@@ -131,8 +131,10 @@ class Architecture:
     def from_json(data: Any) -> "Architecture":
         """The network that `to_json` wrote; raises NetworkError, naming the node, for anything else."""
         try:
-            entries = [(dict(entry), str(entry["name"]), tuple(map(str, entry["inputs"]))) for entry in data["nodes"]]
+            entries = [(dict(entry), entry["name"], tuple(map(str, list(entry["inputs"])))) for entry in data["nodes"]]
             shape = tuple(data["input"])
+            if any(not isinstance(entry["inputs"], list | tuple) for entry in data["nodes"]):
+                raise TypeError("inputs must be a list")
         except (TypeError, KeyError, ValueError) as error:
             raise NetworkError(
                 "a network must have 'input' and 'nodes', each node a 'name', 'inputs' and 'op'"

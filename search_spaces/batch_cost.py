@@ -7,13 +7,17 @@ T candidates, G width groups; a constant 1 stands behind the widths, so a row of
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import lcm
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from search_spaces.architecture import Architecture
 from search_spaces.cost import COSTS
@@ -42,7 +46,7 @@ class BatchCost:
         Raises NetworkError for widths that are no positive integers or that a layer's groups do not divide, and for a
         resolution that is too small.
         """
-        side = self.architecture.resolution if resolution is None else resolution
+        side = self.architecture.resolution if resolution is None else index(resolution)
         if side not in self._compiled:
             self._compiled[side] = _compile(self.architecture.with_ops({}, resolution=side))
         return self._compiled[side].count(self._checked(np.asarray(widths)))
@@ -88,10 +92,11 @@ class _Compiled:
             return counted
         self._check_exact(widths.max(axis=0))
         points = np.ones((widths.shape[1] + 1, CHUNK))
-        for start in range(0, len(widths), CHUNK):
-            part = widths[start : start + CHUNK]
-            points[:-1, : len(part)] = part.T
-            counted[start : start + CHUNK] = self._count_chunk(points[:, : len(part)]).T
+        with _one_thread():
+            for start in range(0, len(widths), CHUNK):
+                part = widths[start : start + CHUNK]
+                points[:-1, : len(part)] = part.T
+                counted[start : start + CHUNK] = self._count_chunk(points[:, : len(part)]).T
         return counted
 
     def _count_chunk(self, points: Rows) -> Rows:
@@ -110,15 +115,26 @@ class _Compiled:
         return np.vstack([sums / self.denominator, largest])
 
     def _check_exact(self, widest: NDArray[np.int64]) -> None:
-        point = [*(int(width) for width in widest), 1]
-        forms = [*self.forms, *(form for term in self.conditional_forms for form in term.form)]
+        """Sums have no negative term, so the widest candidate bounds all; floats are near enough to tell."""
+        point = np.append(widest, 1).astype(np.float64)
+        forms = self.forms + sum(term.form for term in self.conditional_forms)
         rows = [*self.rows, *(row + term.form for row, term in self.conditional_rows)]
-        most = max(
-            sum(int(value) * point[i] * point[j] for form in forms for (i, j), value in np.ndenumerate(form) if value),
-            *(sum(int(value) * width for value, width in zip(row, point, strict=True)) for row in rows),
-        )
+        most = max(float((point @ forms @ point).max()), *(float(row @ point) for row in rows))
         if most >= EXACT_FLOAT:
-            raise NetworkError(f"costs must stay below 2^53 to be exact, but widths up to {max(point)} give {most:,}")
+            raise NetworkError(
+                f"costs must stay below 2^53 to be exact, but widths up to {widest.max()} give about {most:.4g}"
+            )
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """The products are small: on several threads BLAS spends its time waiting, 5 to 30 times as long."""
+    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _compile(architecture: Architecture) -> _Compiled:

@@ -52,6 +52,7 @@ def mask(network: Network, keep: Keep) -> Masked:
     `keep` is as in `kept_channels`, which raises NetworkError. Parameters are the network's own, so training one trains
     the other; removed channels get no gradients.
     """
+    _check_network(network)
     return Masked(network, kept_channels(network.architecture, keep))
 
 
@@ -68,6 +69,7 @@ def shrink(network: Network, keep: Keep, *, before: Removal | None = None) -> Ne
     Raises NetworkError as `remove_channels` does, for a network that `before` does not give, and for a channel that is
     already removed.
     """
+    _check_network(network)
     before = before or remove_channels(network.architecture, {})
     if before.architecture != network.architecture:
         raise NetworkError(
@@ -148,3 +150,11 @@ def _device(network: Network) -> torch.device:
 
 def _mask(name: str) -> str:
     return f"removed_{name}"
+
+
+def _check_network(network: nn.Module) -> None:
+    if not isinstance(network, Network):
+        raise NetworkError(
+            f"only a network that build made can be masked or shrunk, but this is {type(network).__name__}; trace it, "
+            "build its architecture and copy its weights"
+        )

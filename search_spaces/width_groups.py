@@ -39,6 +39,12 @@ class Run:
 
 
 FIXED = -1
+# kinds whose output has the channels of their first input; `search_spaces.kept` and `removal` build on this, too
+KEEP_CHANNELS = {
+    "activation", "adaptive_pool", "add", "affine", "batch_norm", "batch_to_space", "dropout", "flatten", "group_norm",
+    "layer_norm", "layer_scale", "mean_replicas", "multiply", "pad", "pool", "prelu", "resize", "space_to_batch",
+    "stochastic_depth", "unflatten", "upsample",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +92,14 @@ class _Runs:
         return run
 
     def leaves(self, run: int) -> Iterator[int]:
-        """The sets that a run consists of now."""
-        root = self.find(run)
-        if root in self.halves:
-            for half in self.halves[root]:
-                yield from self.leaves(half)
-        else:
-            yield root
+        """The sets that a run consists of now, in order."""
+        left = [run]
+        while left:
+            root = self.find(left.pop())
+            if root in self.halves:
+                left.extend(reversed(self.halves[root]))
+            else:
+                yield root
 
     def resolve(self, runs: Sequence[Run]) -> list[Run]:
         return [Run(leaf, run.repeat) for run in runs for leaf in self.leaves(run.group)]
@@ -249,6 +256,7 @@ def _row(architecture: Architecture, node: Node, runs: _Runs, rows: Mapping[str,
         case Select():
             runs.freeze(sources[0])
             return [Run(runs.new(channels, fixed=True), 1)]
+    assert node.op.kind in KEEP_CHANNELS, f"nothing says which channels {node.op.kind} makes"
     return sources[0]
 
 

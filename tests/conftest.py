@@ -12,6 +12,9 @@ import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
 
+# one thread for torch, here and in the processes that tests start: two pools on the same cores are slower than one
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from nas.spec import Spec, parse_spec
 
 # the same examples in every run, and no limit on the time of one: the machine may be busy

@@ -70,7 +70,7 @@ def test_imports_point_downwards(path: Path) -> None:
 
 
 def test_search_spaces_need_little() -> None:
-    known = {"numpy", "scipy", "torch", "torchvision", "search_spaces"}
+    known = {"numpy", "scipy", "threadpoolctl", "torch", "torchvision", "search_spaces"}
     standard = __import__("sys").stdlib_module_names
     for path in (ROOT / "search_spaces").rglob("*.py"):
         assert {name for name, _ in imports(path)} <= known | standard, path

@@ -24,7 +24,18 @@ from search_spaces.ops.base import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Window(Op):
+class _Weighted(Op):
+    """A layer with weights over channels, and a bias or none."""
+
+    bias: bool = True
+
+    def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
+        """Multiply-adds and bias additions."""
+        return self.macs(sources, out) + formulas.bias_additions(prod(out), bias=self.bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window(_Weighted):
     """A conv of any kind: a kernel that slides over a map."""
 
     kernel: Size
@@ -87,10 +98,6 @@ class Conv(_Window):
             channels_of(sources[0]), channels_of(out), window=self.window, area=area_of(out), groups=self.groups
         )
 
-    def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
-        """Multiply-adds and bias additions."""
-        return self.macs(sources, out) + formulas.bias_additions(prod(out), bias=self.bias)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Depthwise(_Window):
@@ -118,13 +125,9 @@ class Depthwise(_Window):
         """Multiply-adds."""
         return formulas.conv_macs(1, channels_of(out), window=self.window, area=area_of(out))
 
-    def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
-        """Multiply-adds and bias additions."""
-        return self.macs(sources, out) + formulas.bias_additions(prod(out), bias=self.bias)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Expand(Op):
+class Expand(_Weighted):
     """1x1 conv to `factor` times the channels that it reads: its width is no choice of its own."""
 
     kind: ClassVar = "expand"
@@ -148,13 +151,9 @@ class Expand(Op):
         """Multiply-adds."""
         return formulas.conv_macs(channels_of(sources[0]), channels_of(out), window=1, area=area_of(out))
 
-    def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
-        """Multiply-adds and bias additions."""
-        return self.macs(sources, out) + formulas.bias_additions(prod(out), bias=self.bias)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Op):
+class Linear(_Weighted):
     """Fully connected layer."""
 
     kind: ClassVar = "linear"
@@ -178,10 +177,6 @@ class Linear(Op):
     def macs(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
         """Multiply-adds."""
         return formulas.linear_macs(channels_of(sources[0]), prod(out))
-
-    def flops(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
-        """Multiply-adds and bias additions."""
-        return self.macs(sources, out) + formulas.bias_additions(prod(out), bias=self.bias)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from search_spaces import ops
 from search_spaces.errors import NetworkError
 from search_spaces.ops import is_map
-from search_spaces.trace.values import BATCH, OneChannel, Reading, Side, Value, Weight
+from search_spaces.trace.values import BATCH, EXPANDED, PLAIN, OneChannel, Reading, Side, Value, Weight
 
 Handler = Callable[..., Any]
 
@@ -39,6 +39,7 @@ def _combine(reading: Reading, function: Callable[[Any, Any], Any], first: Value
         return reading.add_elementwise(ops.Add(), first, second)
     if function is not operator.mul:
         raise NetworkError(f"two tensors must be added or multiplied, but {function.__name__} is asked for")
+    first, second = (replace(value, layout=PLAIN) if value.layout == EXPANDED else value for value in (first, second))
     sizes = [reading.shape(value) for value in (first, second)]
     if sizes[0] != sizes[1] and is_map(sizes[0]) and sizes[0][1:] == (1, 1):
         first, second = second, first
@@ -50,6 +51,8 @@ def _with_constant(reading: Reading, function: Callable[[Any, Any], Any], value:
         if function is not operator.mul:
             raise NetworkError(f"{other.path} must be a factor, but {function.__name__} is asked for")
         return reading.scale(value, other)
+    if function is operator.floordiv:
+        raise NetworkError("a tensor must be divided by / to be held, but // is asked for")
     constants = _constants(reading, value, other)
     identity = 0.0 if function in (operator.add, operator.sub) else 1.0
     changed = [float(function(identity, constant)) for constant in constants]

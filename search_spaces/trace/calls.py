@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from torchvision.ops import stochastic_depth
 
 from search_spaces import ops
 from search_spaces.errors import NetworkError
 from search_spaces.ops import is_map
 from search_spaces.trace.arithmetic import Handler, arithmetic
 from search_spaces.trace.layers import adaptive_pool, conv_op, drop_branches, drop_elements, flatten, max_pool, resample
-from search_spaces.trace.values import OneChannel, Reading, Side, Value, Weight
+from search_spaces.trace.values import CHANNELS_LAST, PLAIN, OneChannel, Reading, Side, Value, Weight
 from search_spaces.trace.views import (
     chunk,
+    expand_as,
     getitem,
     permute,
     reshape,
@@ -37,10 +37,6 @@ def _activation(function: str) -> Handler:
         return reading.add_elementwise(ops.Activation(function=function), value)  # type: ignore[arg-type]
 
     return handler
-
-
-def _relu(reading: Reading, value: Value, inplace: bool = False) -> Value:
-    return reading.add_elementwise(ops.Activation(function="relu"), value)
 
 
 def _leaky_relu(reading: Reading, value: Value, negative_slope: float = 0.01, inplace: bool = False) -> Value:
@@ -110,11 +106,11 @@ def _adaptive_max_pool2d(reading: Reading, value: Value, output_size: Any, retur
 
 
 def _mean(reading: Reading, value: Value, dim: Any = None, keepdim: bool = False) -> Value:
-    spatial = {2, 3} if value.is_plain else {1, 2}
+    spatial = {PLAIN: {2, 3}, CHANNELS_LAST: {1, 2}}.get(str(value.layout), set())
     dims = {d % 4 for d in dim} if isinstance(dim, tuple | list) else {dim}
     if not is_map(reading.shape(value)) or dims != spatial:
         raise NetworkError(f"mean must be over height and width, but is over dim={dim}")
-    pooled = reading.add(ops.AdaptivePool(), replace(value, layout="plain"))
+    pooled = reading.add(ops.AdaptivePool(), replace(value, layout=PLAIN))
     return replace(pooled, layout=value.layout) if keepdim else reading.add(ops.Flatten(), pooled)
 
 
@@ -122,6 +118,7 @@ def _conv2d(
     reading: Reading, value: Value, weight: Weight, bias: Weight | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Value:  # fmt: skip
+    _check_learned(weight, bias)
     reading.expect(value, weight.tensor.shape[1] * groups)
     op = conv_op(
         reading,
@@ -138,6 +135,7 @@ def _conv2d(
 
 
 def _linear(reading: Reading, value: Value, weight: Weight, bias: Weight | None = None) -> Value:
+    _check_learned(weight, bias)
     reading.expect(value, weight.tensor.shape[1])
     op = ops.Linear(out_features=weight.tensor.shape[0], bias=bias is not None)
     return reading.add(op, value, weights=_paths(weight=weight, bias=bias))
@@ -154,6 +152,12 @@ def _layer_norm(
         raise NetworkError("layer_norm must have scale and shift or neither")
     op = ops.LayerNorm(affine=weight is not None, epsilon=float(eps))
     return reading.add_elementwise(op, value, weights=_paths(weight=weight, bias=bias))
+
+
+def _check_learned(*weights: Weight | None) -> None:
+    for weight in weights:
+        if weight is not None and not weight.learned:
+            raise NetworkError(f"weights must be parameters, but {weight.path} is a buffer")
 
 
 def _paths(**weights: Weight | None) -> dict[str, str]:
@@ -233,7 +237,7 @@ FUNCTIONS: dict[Any, Handler] = {
     F.max_pool2d: _max_pool2d,
     F.mish: _activation("mish"),
     F.pad: _pad,
-    F.relu: _relu,
+    F.relu: _activation("relu"),
     F.relu6: _activation("relu6"),
     F.sigmoid: _activation("sigmoid"),
     F.silu: _activation("silu"),
@@ -250,7 +254,6 @@ FUNCTIONS: dict[Any, Handler] = {
     operator.mul: arithmetic(operator.mul),
     operator.sub: arithmetic(operator.sub),
     operator.truediv: arithmetic(operator.truediv),
-    stochastic_depth: drop_branches,
     torch._assert: _nothing,
     torch.add: arithmetic(operator.add),
     torch.cat: _cat,
@@ -261,7 +264,7 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.mean: _mean,
     torch.mul: arithmetic(operator.mul),
     torch.permute: permute,
-    torch.relu: _relu,
+    torch.relu: _activation("relu"),
     torch.reshape: reshape,
     torch.sigmoid: _activation("sigmoid"),
     torch.softmax: _softmax("softmax"),
@@ -271,20 +274,22 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.transpose: transpose,
     torch.unsqueeze: unsqueeze,
 }
+# by full name: torchvision is not imported for one function of its own
+FUNCTIONS_BY_NAME: dict[str, Handler] = {"torchvision.ops.stochastic_depth.stochastic_depth": drop_branches}
 METHODS: dict[str, Handler] = {
     "add": arithmetic(operator.add),
     "add_": arithmetic(operator.add),
     "chunk": chunk,
     "clone": _same,
     "contiguous": _same,
-    "expand_as": _same,
+    "expand_as": expand_as,
     "flatten": _flatten,
     "log_softmax": _softmax("log_softmax"),
     "mean": _mean,
     "mul": arithmetic(operator.mul),
     "permute": permute,
-    "relu": _relu,
-    "relu_": _relu,
+    "relu": _activation("relu"),
+    "relu_": _activation("relu"),
     "reshape": reshape,
     "sigmoid": _activation("sigmoid"),
     "size": size,

@@ -58,8 +58,8 @@ def works_in_place(module: nn.Module, node: fx.Node) -> bool:
     return False
 
 
-def drop_dead_code(module: nn.Module, graph: fx.Graph) -> None:
-    """Remove what the result does not depend on, through results or through changes in place."""
+def drop_dead_code(module: nn.Module, graph: fx.Graph) -> list[fx.Node]:
+    """Remove what the result does not depend on, through results or through changes in place; what was removed."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     memory: dict[fx.Node, list[fx.Node]] = {}  # all that lies where a node does
     for node in graph.nodes:
@@ -72,9 +72,12 @@ def drop_dead_code(module: nn.Module, graph: fx.Graph) -> None:
             return node.is_impure()
         return any(order[user] > order[node] for alias in memory[node] for user in alias.users)
 
+    dropped = []
     for node in reversed(graph.nodes):
         if not node.users and not is_needed(node):
             graph.erase_node(node)
+            dropped.append(node)
+    return dropped
 
 
 def _is_view(module: nn.Module, node: fx.Node) -> bool:

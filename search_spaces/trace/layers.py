@@ -83,6 +83,7 @@ def _batch_norm(reading: Reading, layer: nn.BatchNorm2d, value: Value) -> Value:
 
 
 def _group_norm(reading: Reading, layer: nn.GroupNorm, value: Value) -> Value:
+    reading.expect(value, layer.num_channels)
     op = ops.GroupNorm(groups=layer.num_groups, affine=layer.affine, epsilon=float(layer.eps))
     return reading.add_module(op, layer, value)
 
@@ -98,6 +99,8 @@ def _layer_norm(reading: Reading, layer: nn.LayerNorm, value: Value) -> Value:
 
 
 def _prelu(reading: Reading, layer: nn.PReLU, value: Value) -> Value:
+    if layer.num_parameters > 1:
+        reading.expect(value, layer.num_parameters)
     op = ops.PReLU(per_channel=layer.num_parameters > 1)
     return reading.add_module(op, layer, value)
 

@@ -49,7 +49,7 @@ class OneChannel:
 
 
 Layout: TypeAlias = str | Grouped | OneChannel
-PLAIN, CHANNELS_LAST, SQUEEZED = "plain", "channels last", "squeezed"
+PLAIN, CHANNELS_LAST, SQUEEZED, EXPANDED = "plain", "channels last", "squeezed", "expanded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,33 +104,31 @@ class Reading:
         self._used: dict[int, str] = {}
         self._parts: dict[tuple[str, Op], Value] = {}
         self._views: dict[str, str] = {}
-        self._images = 0
-
-    def image(self, target: str, default: Any) -> Any:
-        """The first argument of forward is the image; others keep their defaults."""
-        self._images += 1
-        if self._images == 1:
-            return Value(name=INPUT)
-        if not default:
-            raise NetworkError(f"forward must take one tensor, the images, but also needs {target!r}")
-        return default[0]
 
     def layer(self, handler: Callable[..., Value], layer: nn.Module, path: str, args: tuple[Any, ...]) -> Value:
         """What a layer of the module makes of a value."""
         self.path, self._label = path, path
         if len(args) != 1 or not isinstance(args[0], Value):
             raise NetworkError(f"{type(layer).__name__} must be called with one tensor")
-        return handler(self, layer, args[0])
+        value: Value = self._attempt(lambda: handler(self, layer, args[0]), type(layer).__name__)
+        return value
 
     def call(
         self, handler: Callable[..., Any], name: str, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """What a function or method makes of its arguments."""
         self.path, self._label = path, f"{path}.{name}" if path else name
+        return self._attempt(lambda: handler(self, *args, **kwargs), name)
+
+    def _attempt(self, handle: Callable[[], Any], name: str) -> Any:
         try:
-            return handler(self, *args, **kwargs)
-        except (TypeError, AttributeError) as error:
-            raise NetworkError(f"{name} must be called in a way that a network as data can hold: {error}") from error
+            return handle()
+        except NetworkError:
+            raise
+        except Exception as error:  # arguments that torch takes, or would refuse itself, and no handler knows
+            raise NetworkError(
+                f"{name} must be called in a way that a network as data can hold, but: {type(error).__name__}: {error}"
+            ) from error
 
     def memory(self, name: str) -> str:
         """The layer in whose memory a value lies: in torch, flattened values and parts are views."""

@@ -12,6 +12,7 @@ from search_spaces.trace.layers import flatten
 from search_spaces.trace.values import (
     BATCH,
     CHANNELS_LAST,
+    EXPANDED,
     PLAIN,
     SQUEEZED,
     Grouped,
@@ -105,6 +106,15 @@ def squeeze(reading: Reading, value: Value, dim: int | None = None) -> Value:
     raise NetworkError(f"squeeze must remove height and width, but removes dim={dim}")
 
 
+def expand_as(reading: Reading, value: Value, other: Value) -> Value:
+    """One factor a channel, seen as a whole map: only a product may read it."""
+    if reading.shape(value) == reading.shape(other):
+        return value
+    if reading.shape(reading.plain(value)) != (*reading.shape(other)[:1], 1, 1):
+        raise NetworkError(f"expand_as must be of one factor a channel, but is of {reading.shape(value)}")
+    return replace(value, layout=EXPANDED)
+
+
 def unsqueeze(reading: Reading, value: Value, dim: int) -> Value:
     """Gives a single channel its axis back."""
     if isinstance(value.layout, OneChannel) and not value.layout.kept and dim == 1:
@@ -137,11 +147,15 @@ def _parts(reading: Reading, value: Value, count: int, dim: int) -> Parts:
 def getitem(reading: Reading, value: Any, index: Any) -> Any:
     """An entry of a size or a list, a part of the channels, or one channel."""
     if isinstance(value, Parts):
-        return reading.part(value, ops.Chunk(parts=value.count, index=index % value.count))
+        return reading.part(value, ops.Chunk(parts=value.count, index=range(value.count)[index]))
     if not isinstance(value, Value):
         return value[index]
     whole = slice(None)
-    wanted = [entry for entry in index if entry is not Ellipsis] if isinstance(index, tuple) else [index]
+    axes = 4 if is_map(reading.shape(value)) else 2
+    wanted = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in wanted:
+        place = wanted.index(Ellipsis)
+        wanted[place : place + 1] = [whole] * (axes - len(wanted) + 1)
     while len(wanted) > 2 and wanted[-1] == whole:
         wanted.pop()
     if len(wanted) == 2 and wanted[0] == whole and isinstance(wanted[1], int):

@@ -34,7 +34,8 @@ def test_widths_and_images(tmp_path: Path) -> None:
     assert (quarter["params"], quarter["macs"]) == (579_786, 9_880_832)
     chosen = cost(tmp_path, "vgg11", "--widths", "55,108,148,130,100,57,32,74")
     assert (chosen["params"], chosen["macs"]) == (580_851, 38_339_876)
-    assert list(chosen["width_groups"].values()) == [55, 108, 148, 130, 100, 57, 32, 74]
+    assert [group["width"] for group in chosen["width_groups"]] == [55, 108, 148, 130, 100, 57, 32, 74]
+    assert chosen["width_groups"][0] == {"name": "conv1", "width": 55, "layers": ["conv1"], "divisor": 1}
     other = cost(tmp_path, "resnet18", "--resolution", "96", "--classes", "10", "--channels", "1")
     assert (other["resolution"], other["channels"], other["output"]) == (96, 1, [10])
     assert other["params"] == 11_689_512 - 990 * 513 - 2 * 64 * 49
@@ -76,7 +77,9 @@ def test_latency(tmp_path: Path) -> None:
         (["vgg11", "--width", "0"], "a width multiplier must be positive, but got 0.0"),
         (["vgg11", "--width", "1", "--widths", "1"], "only one of --width and --widths may be given"),
         (["vgg11", "--resolution", "8"], "node 'pool6': pool: the kernel must fit into the padded input"),
-        (["vgg11", "--resolution", "0"], "input must be three positive integers"),
+        (["vgg11", "--resolution", "0"], "resolution must be at least 1 and at most 2^24, but is 0"),
+        (["vgg11", "--classes", "-1"], "classes must be at least 1 and at most 2^24, but is -1"),
+        (["vgg11", "--batch-size", "8"], "--batch-size and --device are for --latency, which is not asked for"),
         (["vgg", "--resolution", "32"], "a network must be one of lenet, vgg11, "),
         (["vgg11", "--convention", "calflops"], "convention must be one of nas, fvcore, "),
         (["vgg11", "--latency", "--batch-size", "0"], "the batch size must be at least 1, but is 0"),

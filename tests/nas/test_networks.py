@@ -3,11 +3,12 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nas.networks import load_network
-from search_spaces import NetworkError, count_cost
+from nas.networks import load_network as load_named
+from search_spaces import Architecture, NetworkError, count_cost
 from search_spaces.zoo import make_network
 
 OWN = """
@@ -23,7 +24,14 @@ def make_nothing():
 
 def fail():
     raise ValueError("no such file")
+
+def leave():
+    raise SystemExit(0)
 """
+
+
+def load_network(text: str, **settings: Any) -> Architecture:
+    return load_named(text, **settings).architecture
 
 
 @pytest.fixture
@@ -54,6 +62,12 @@ def test_json_of_a_network_and_of_an_export(tmp_path: Path) -> None:
         assert load_network(str(path), resolution=64, classes=3, channels=1).output == (3,)
 
 
+def test_what_evaluation_does_not_use_is_told() -> None:
+    named = load_named("torchvision:inception_v3")
+    assert sum(named.unused.values()) == 3_326_696
+    assert all(name.startswith("AuxLogits.") for name in named.unused)
+
+
 def test_module_of_ones_own(own: Path) -> None:
     network = load_network("module:own_models.digits:make_model", resolution=24, channels=1, allow_code=True)
     assert network.shapes["n3"] == (8, 9, 9)
@@ -71,6 +85,8 @@ def test_module_of_ones_own(own: Path) -> None:
         ("module:own_models.digits", "must be named as module:package.file:make_model"),
         ("module:own_models.digits:make_nothing", "must make a torch.nn.Module, but makes int"),
         ("module:own_models.digits:fail", "must make a module, but raises ValueError: no such file"),
+        ("module:own_models.digits:leave", "must make a module, but raises SystemExit"),
+        ("deep.json", "a network must be a readable JSON file, but deep.json: it is not JSON"),
         ("module:own_models.nowhere:make", "must make a module, but raises ModuleNotFoundError"),
         ("module:own_models.digits:make_model", "made for 1 channels or features, but gets 3"),
     ],
@@ -78,6 +94,7 @@ def test_module_of_ones_own(own: Path) -> None:
 def test_errors(own: Path, text: str, message: str) -> None:
     (own / "broken.json").write_text("{")
     (own / "list.json").write_text("[]")
+    (own / "deep.json").write_text("[" * 200_000)
     side = 24 if text.startswith("module") else None
     with pytest.raises(NetworkError, match=message):
         load_network(text, resolution=side, allow_code=True)

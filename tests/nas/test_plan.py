@@ -79,7 +79,9 @@ def test_latency_bound(small: Callable[..., Spec]) -> None:
         slack = plan("1.3x").problem.budget.slack(candidate.costs)["latency_ms"]
         assert slack == round(candidate.architecture.resolution - 18.2, 6) <= 0
         assert Candidate.from_stored(candidate.to_stored()) == candidate
-    with pytest.raises(BudgetError, match=r"budget.latency_ms allows 14.5 ms, but the quickest of 20 .* takes 1. ms"):
+    with pytest.raises(
+        BudgetError, match=r"budget.latency_ms allows 14.5 ms, but the quickest of 20 measured .* takes 1. ms"
+    ):
         plan("14.5")
 
 
@@ -88,6 +90,17 @@ def test_no_method_trains_the_base_alone(small: Callable[..., Spec]) -> None:
     assert plan.networks == [plan.base]
     assert plan.trainings == 2
     assert plan.to_json()["costs"] == {}
+
+
+def test_base_alone_must_keep_the_budget(small: Callable[..., Spec]) -> None:
+    with pytest.raises(BudgetError, match=r"with no methods the base must keep the budget, but budget.params allows"):
+        make_plan(small(methods=[], budget={"params": "0.5x"}))
+
+
+def test_stored_specs_of_every_base_are_read_again(small: Callable[..., Spec]) -> None:
+    for base in ({"network": "resnet18:stem=32", "resolution": 16, "width": 0.1}, {"module": "a:b", "resolution": 9}):
+        spec = small(base=base, methods=[])
+        assert parse_spec(spec.model_dump(mode="json"), origin="stored") == spec
 
 
 def test_overlap_is_a_preference(small: Callable[..., Spec]) -> None:

@@ -35,6 +35,12 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     assert spec.budget.params == "0.58M"
 
 
+def test_bounds_also_by_their_short_names() -> None:
+    spec = parse_spec(SMALL | {"budget": {"activation": "0.9x", "latency": 5}}, origin="short")
+    assert (spec.budget.activation_elements, spec.budget.latency_ms) == ("0.9x", "5")
+    assert parse_spec(spec.model_dump(mode="json"), origin="stored") == spec
+
+
 def changed(place: str, value: Any) -> dict[str, Any]:
     """The small spec with one value replaced; `...` removes it."""
     data: dict[str, Any] = parse_spec(SMALL, origin="small").model_dump(mode="json", exclude_unset=True)
@@ -77,7 +83,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("base.width", 0, r"base.width must be greater than 0, but got 0"),
         ("base.widths", [], "base.widths .* at least 1 item"),
         ("latency.batch_size", 0, "latency.batch_size must be greater than or equal to 1"),
-        ("budget.latency", "1x", "unknown key 'latency' in budget; known keys: params, macs, activation_elements, lat"),
+        ("budget.time", "1x", "unknown key 'time' in budget; known keys: params, macs, activation_elements, lat"),
         ("base.pool", "maybe", "base.pool must be a valid boolean, but got 'maybe'"),
         ("data.source", "mnist", "data.source must be one of mnist5k, but got 'mnist'"),
         ("data.split", {"test": 0.6}, r"data.split.test must be less than 0\.5, but got 0\.6"),

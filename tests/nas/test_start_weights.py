@@ -50,16 +50,30 @@ def test_torchvisions_weights_on_grey_images_of_ten_classes(squeezenet: Path) ->
 def test_weights_of_another_network(squeezenet: Path) -> None:
     for changes, message in {
         "torchvision:squeezenet1_0": "weights must be those of torchvision:squeezenet1_0, but: ",
-        "resnet18": "weights must be of torchvision:NAME or a module of your own, but the base is resnet18",
+        "lenet:hidden=9": "weights must be of torchvision:NAME, resnet18, .*, but the base is lenet:hidden=9",
     }.items():
         base = BaseSpec(network=changes, resolution=28, weights=str(squeezenet))
         with pytest.raises(SpecError, match=f"base.weights: {message}"):
             start_weights(base, base_network(base, SOURCE, allow_code=False), allow_code=False)
     narrow = BaseSpec(network="torchvision:squeezenet1_1", resolution=28, weights=str(squeezenet), width=0.5)
     with pytest.raises(
-        SpecError, match=r"base.weights must be of the network as it is, .*; leave out width and widths"
+        SpecError, match=r"base.weights must be of the network as it is, .*; leave out width, widths and stem"
     ):
         start_weights(narrow, base_network(narrow, SOURCE, allow_code=False), allow_code=False)
+
+
+def test_weights_of_torchvision_for_our_own_resnet(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = make_classifier("resnet18").eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    base = BaseSpec(network="resnet18", resolution=28, weights=str(tmp_path / "resnet18.pth"))
+    source = replace(SOURCE, channels=3, classes=1000)
+    network = base_network(base, source, allow_code=False)
+    ours = build(network).eval()
+    ours.load_state_dict(start_weights(base, network, allow_code=False))
+    images = torch.rand(2, 3, 28, 28)
+    with torch.no_grad():
+        assert torch.allclose(ours(images), theirs(images), atol=1e-5)
 
 
 def test_training_starts_from_them(small: Callable[..., Spec], tmp_path: Path) -> None:
@@ -100,6 +114,9 @@ def test_a_search_over_a_module_of_ones_own(tmp_path: Path) -> None:
     done = run_nas(tmp_path, "search", str(spec), "--allow-code", "--local")
     assert done.returncode == 0, done.stderr
     assert "compensation-IV" in done.stdout or "base" in done.stdout
+    again = run_nas(tmp_path, "search", str(spec), "--allow-code", "--local")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 trainings are in" in again.stderr
     exported = run_nas(tmp_path, "export", "small", "-o", "winner.json")
     assert exported.returncode == 0, exported.stderr
     verified = run_nas(tmp_path, "verify", "winner.json")
