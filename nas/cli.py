@@ -192,7 +192,7 @@ def cost(  # noqa: PLR0913, PLR0917
     convention: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also the total of the module that we build, as fvcore, ptflops, thop, torchinfo or torch counts; or all."
+            help="Also the total as fvcore, ptflops, thop, torchinfo or torch counts the module we build; or all."
         ),
     ] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,

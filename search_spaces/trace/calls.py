@@ -44,8 +44,7 @@ def _leaky_relu(reading: Reading, value: Value, negative_slope: float = 0.01, in
 
 
 def _gelu(reading: Reading, value: Value, approximate: str = "none") -> Value:
-    function = "gelu_tanh" if approximate == "tanh" else "gelu"
-    return reading.add_elementwise(ops.Activation(function=function), value)  # type: ignore[arg-type]
+    return _activation("gelu_tanh" if approximate == "tanh" else "gelu")(reading, value)  # type: ignore[no-any-return]
 
 
 def _softmax(function: str) -> Handler:
@@ -97,12 +96,11 @@ def _is_whole_map(reading: Reading, value: Value, kernel: Any) -> bool:
     return True
 
 
-def _adaptive_avg_pool2d(reading: Reading, value: Value, output_size: Any) -> Value:
-    return adaptive_pool(reading, value, output_size, "average")
+def _adaptive_pool2d(function: str) -> Handler:
+    def handler(reading: Reading, value: Value, output_size: Any, return_indices: bool = False) -> Value:
+        return adaptive_pool(reading, value, output_size, function)
 
-
-def _adaptive_max_pool2d(reading: Reading, value: Value, output_size: Any, return_indices: bool = False) -> Value:
-    return adaptive_pool(reading, value, output_size, "max")
+    return handler
 
 
 def _mean(reading: Reading, value: Value, dim: Any = None, keepdim: bool = False) -> Value:
@@ -221,8 +219,8 @@ def _nothing(reading: Reading, *_: Any, **__: Any) -> None:
 
 
 FUNCTIONS: dict[Any, Handler] = {
-    F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
-    F.adaptive_max_pool2d: _adaptive_max_pool2d,
+    F.adaptive_avg_pool2d: _adaptive_pool2d("average"),
+    F.adaptive_max_pool2d: _adaptive_pool2d("max"),
     F.avg_pool2d: _avg_pool2d,
     F.conv2d: _conv2d,
     F.dropout: drop_elements,
@@ -274,7 +272,6 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.transpose: transpose,
     torch.unsqueeze: unsqueeze,
 }
-# by full name: torchvision is not imported for one function of its own
 FUNCTIONS_BY_NAME: dict[str, Handler] = {"torchvision.ops.stochastic_depth.stochastic_depth": drop_branches}
 METHODS: dict[str, Handler] = {
     "add": arithmetic(operator.add),

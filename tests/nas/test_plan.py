@@ -10,7 +10,7 @@ import pytest
 from nas.estimate import STARTUP_SECONDS, estimate_seconds
 from nas.plan import Plan, make_plan
 from nas.problem import Candidate
-from nas.spec import Spec, read_spec
+from nas.spec import Spec, parse_spec, read_spec
 from search_spaces import Architecture, BudgetError, NasError, count_cost
 from tests.nas.test_spec import EXAMPLE
 from trials.recipe import Recipe
