@@ -38,7 +38,7 @@ class Plan:
         return {
             "base": self.base.to_json(),
             "budget": dict(self.problem.budget.bounds),
-            "latency": self.problem.spec.latency.model_dump() if self.base.latency_ms is not None else None,
+            **({"latency": self.problem.spec.latency.model_dump()} if self.base.latency_ms is not None else {}),
             "enumerated": self.found.enumerated,
             "feasible": len(self.found.costs),
             "costs": {

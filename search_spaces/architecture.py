@@ -141,6 +141,8 @@ class Architecture:
             ) from error
         nodes = []
         for entry, name, inputs in entries:
+            if not isinstance(name, str):
+                raise NetworkError(f"node names must be letters, digits and _ and differ, but got {name!r}")
             values = {key: value for key, value in entry.items() if key not in ("name", "inputs")}
             try:
                 nodes.append(Node(name=name, op=op_from_json(values), inputs=inputs))

@@ -106,7 +106,7 @@ def test_trials_say_what_they_are(plan: Plan, store: Store, dataset: Dataset) ->
         assert trial.user_attrs["job_id"] == job.id
         assert trial.user_attrs["method"] == network.method == trial.params["method"]
         assert trial.user_attrs["resolution"] == network.architecture.resolution == trial.params["resolution"]
-        assert {name: trial.user_attrs[name] for name in COSTS} == network.cost.to_json()
+        assert {name: trial.user_attrs[name] for name in COSTS} == network.cost.bounded()
         assert trial.values == [invented(job).accuracy, network.cost.macs]
         assert all(value <= 0 for value in trial.constraints.values())
 
