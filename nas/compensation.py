@@ -22,7 +22,6 @@ from search_spaces import (
     solve_approach_iv,
     window,
 )
-from trials import SOURCES
 
 # Features over which the chosen networks are spread: those that decide what conv1 and conv2 see.
 SPREAD_OVER = ("resolution", "kernel1", "kernel2", "stride1")
@@ -113,7 +112,7 @@ def _overlapping(solutions: Solutions, overlap: float, enough: int) -> NDArray[n
 
 def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int]:
     """The paper's N < N' <= 2N (section 4), at most the native side; or the spec's own, checked."""
-    base, native = problem.base.architecture.resolution, SOURCES[problem.spec.data.source].side
+    base, native = problem.base.architecture.resolution, problem.source.side
     low, high = settings.resolutions or (base + 1, min(2 * base, native))
     if low > high:
         raise SpecError(f"base.resolution must be below the data's native {native} px to be raised, but is {base}")

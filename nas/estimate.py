@@ -5,7 +5,6 @@ from statistics import mean
 
 from nas.plan import Plan
 from search_spaces import Architecture
-from trials.data import split_sizes
 from trials.recipe import Recipe
 from trials.step_times import StepTimes
 
@@ -29,5 +28,5 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
             known = measure(network.architecture, recipe)
             times.write(network.id, batch, known)
         seconds.append(known)
-    steps = -(-split_sizes(spec.data)["train"] // batch) * recipe.epochs
+    steps = -(-plan.problem.sizes["train"] // batch) * recipe.epochs
     return STARTUP_SECONDS + mean(seconds) * steps * plan.trainings / spec.search.workers

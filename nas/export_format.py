@@ -79,7 +79,9 @@ class Split(_Part):
 class Data(_Part):
     """The images."""
 
-    source: str = Field(description="Name of the dataset.")
+    source: str = Field(description="Name of the dataset, or the file or folder that it was read from.")
+    root: str = Field("", description="Folder of torchvision's datasets.")
+    side: int | None = Field(None, description="Side to which images were brought when decoded, if not their own.")
     fingerprint: str = Field(description="SHA-256 of all images and labels.")
     split: Split = Field(description="Shares and seed.")
     split_fingerprint: str = Field(description="SHA-256 of the indices of train, validation and test.")

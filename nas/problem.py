@@ -13,8 +13,10 @@ from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from search_spaces import LATENCY, Architecture, Budget, Cost, NetworkError, base_row, count_cost
-from trials import SOURCES, Job
+from trials import Job
+from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
+from trials.source_facts import describe_source
 
 BASE_METHOD = "base"
 _CHOICE = {
@@ -93,9 +95,15 @@ class Problem:
     """A spec with its base built and its bounds resolved."""
 
     spec: Spec
+    source: SourceFacts
     base: Candidate
     budget: Budget
     start_sha256: str = ""  # of the weights that the base's training starts from; set when the search begins
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """Images in each split."""
+        return split_sizes(self.spec.data.split, self.source)
 
     def jobs(self, architecture: Architecture, images_id: str) -> list[Job]:
         """A network's training jobs on the dataset of this id, one a seed."""
@@ -118,7 +126,8 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
 
     `latency_of` measures a network; it is called only where the budget bounds latency.
     """
-    source = SOURCES[spec.data.source]
+    source = describe_source(spec.data)
+    _check_sizes(spec, source)
     side = spec.base.resolution
     if side > source.side:
         raise SpecError(f"base.resolution must be at most {spec.data.source}'s native {source.side} px, but got {side}")
@@ -134,7 +143,15 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
     base = Candidate(
         method=BASE_METHOD, choice=choice, architecture=network, cost=count_cost(network), latency_ms=latency_ms
     )
-    return Problem(spec=spec, base=base, budget=_resolve_budget(spec, base.costs))
+    return Problem(spec=spec, source=source, base=base, budget=_resolve_budget(spec, base.costs))
+
+
+def _check_sizes(spec: Spec, source: SourceFacts) -> None:
+    for name, size in split_sizes(spec.data.split, source).items():
+        if size < source.classes:
+            raise SpecError(
+                f"data.split must leave {source.classes} images or more for each part, but {name} gets {size}"
+            )
 
 
 def choice_of(row: Mapping[str, int]) -> dict[str, int]:

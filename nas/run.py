@@ -29,6 +29,10 @@ def run_search(plan: Plan, *, local: bool, progress: Console, allow_code: bool =
     with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
+        if dataset.unreadable:
+            first = ", ".join(dataset.unreadable[:3])
+            line = f"{len(dataset.unreadable)} images could not be read and are left out: {first}"
+            progress.print(line, markup=False, soft_wrap=True)
         plan = _with_start_weights(plan, store.checkpoints, allow_code=allow_code)
         with ProgressView(progress) as view:
             search = Search(plan, store, dataset, view.update)

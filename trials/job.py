@@ -45,7 +45,7 @@ class Job:
         return {
             "kind": self.kind,
             "architecture": self.architecture.to_json(),
-            "data": self.data.model_dump(),
+            "data": self.data.model_dump(include={"source", "split"}),  # images_id knows the rest
             "images_id": self.images_id,
             "recipe": self.recipe.model_dump(),
             "seed": self.seed,

@@ -149,14 +149,14 @@ def test_file_that_says_something_else(winner: Path, place: str, value: Any, mes
     ("place", "value", "message"),
     [
         ("data.split_fingerprint", "x", "the images must be those of"),
-        ("data.source", "cifar", "the images must be one of mnist5k"),
+        ("data.source", "cifar", "data.source must be mnist5k, torchvision:NAME, or .*, but is 'cifar'"),
         ("data.split.test", 0.9, r"data: split.test must be less than 0\.5, but got 0\.9"),
         ("preprocessing.mean", [0.9], "must state what its weights score"),
     ],
 )
 def test_score_that_is_not_the_files(winner: Path, place: str, value: Any, message: str) -> None:
     change(winner, place, value)
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(NasError, match=message):
         verify_export(winner, score=True)
 
 

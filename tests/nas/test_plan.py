@@ -150,6 +150,19 @@ def test_bases_that_cannot_be(small: Callable[..., Spec], base: dict[str, Any], 
         make_plan(small(base=convs | base))
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"source": "mnist"}, "data.source must be mnist5k, torchvision:NAME, or .*, but is 'mnist'"),
+        ({"split": {"test": 0.0001}}, "data.split must leave 10 images or more for each part, but test gets 0"),
+        ({"split": {"test": 0.4999, "validation": 0.4999}}, "but train gets 0"),
+    ],
+)
+def test_data_that_cannot_be(small: Callable[..., Spec], data: dict[str, Any], message: str) -> None:
+    with pytest.raises(NasError, match=message):
+        make_plan(small(data={"source": "mnist5k"} | data))
+
+
 def test_time_is_of_the_measured_step_and_measured_once(tmp_path: Path) -> None:
     plan = make_plan(read_spec(EXAMPLE))
     measured = []

@@ -28,7 +28,7 @@ def test_facts_are_true() -> None:
 def test_splits_are_disjoint_complete_and_stratified(validation: float, test: float) -> None:
     settings = DataSettings(source="mnist5k", split=SplitSettings(validation=validation, test=test, seed=7))
     dataset = load_dataset(settings)
-    assert {name: len(part) for name, part in dataset.splits.items()} == split_sizes(settings)
+    assert {name: len(part) for name, part in dataset.splits.items()} == split_sizes(settings.split, SOURCES["mnist5k"])
     assert np.array_equal(np.sort(np.concatenate(list(dataset.splits.values()))), np.arange(5000))
     for part in dataset.splits.values():
         shares = np.bincount(dataset.labels[part], minlength=10) / len(part)

@@ -1,0 +1,48 @@
+"""A search on images of the user's own, from the folder to the verified winner."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.conftest import run_nas, write_spec
+from trials import DataSettings
+from trials.dataset import load_dataset
+
+
+def write_digits(folder: Path, count: int) -> None:
+    """Real digits as PNG files in class folders below train and test."""
+    digits = load_dataset(DataSettings(source="mnist5k"))
+    for part in ("train", "test"):
+        for digit in range(10):
+            place = folder / part / f"digit {digit}"
+            place.mkdir(parents=True)
+            own = digits.splits[part]
+            for i in own[digits.labels[own] == digit][:count]:
+                Image.fromarray(digits.images[i, 0]).save(place / f"{i}.png")
+
+
+def test_from_a_folder_to_the_winner(tmp_path: Path) -> None:
+    write_digits(tmp_path / "my digits", 40)
+    spec = write_spec(
+        tmp_path,
+        data={"source": "my digits"},
+        train={"epochs": 1, "seeds": 1},
+        search={"max_candidates": 1},
+    )
+    done = run_nas(tmp_path, "search", str(spec), "--local")
+    assert done.returncode == 0, done.stderr
+    assert run_nas(tmp_path, "export", "small", "-o", "winner.json").returncode == 0
+    verified = run_nas(tmp_path, "verify", "winner.json", "--score")
+    assert verified.returncode == 0, verified.stderr
+    assert "test split scored again" in verified.stdout
+    changed = tmp_path / "my digits" / "test" / "digit 3"
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(next(changed.iterdir()))
+    assert run_nas(tmp_path, "verify", "winner.json", "--score").returncode == 2
+
+
+def test_one_clear_line(tmp_path: Path) -> None:
+    done = run_nas(tmp_path, "plan", str(write_spec(tmp_path, data={"source": "nowhere"})))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data.source must be mnist5k, torchvision:NAME, or a folder")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,19 @@
+"""What a source holds: for files of the user's own, after decoding them once."""
+
+from trials.data import SOURCES, DataSettings, SourceFacts
+from trials.image_cache import open_images
+
+
+def describe_source(settings: DataSettings) -> SourceFacts:
+    """Raises DataError where the source is none or cannot be read."""
+    if settings.source in SOURCES:
+        return SOURCES[settings.source]
+    decoded = open_images(settings)
+    count, channels, side, _ = decoded.images.shape
+    return SourceFacts(
+        images=count,
+        channels=channels,
+        side=side,
+        classes=len(decoded.classes),
+        own={split: len(indices) for split, indices in decoded.splits.items() if split != "train"},
+    )
