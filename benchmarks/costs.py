@@ -105,6 +105,11 @@ def main() -> None:
     for name, counter in COUNTERS.items():
         rate = COUNTED_ALONE / seconds(lambda counter=counter: count_modules(counter, some), repeats=3)  # type: ignore[misc]
         table.add_row(f"{name}, one by one", f"{rate:,.1f}", f"{ours / rate:,.0f}")
+    for other in ("mobilenet_v2", "densenet121"):
+        counter_of = BatchCost(make_network(other))
+        rows = draw_widths(counter_of, CANDIDATES // 10)
+        rate = len(rows) / seconds(lambda counter_of=counter_of, rows=rows: counter_of.costs(rows))  # type: ignore[misc]
+        table.add_row(f"BatchCost, {other}, {len(counter_of.groups.groups)} width groups", f"{rate:,.0f}", "")
     console = Console(width=100)
     console.print(table)
 

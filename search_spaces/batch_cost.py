@@ -127,7 +127,7 @@ class _Compiled:
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """The products are small: on several threads BLAS spends its time waiting, 5 to 30 times as long."""
+    """The products are small: on several threads BLAS would spend its time waiting."""
     limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
     return limit
 

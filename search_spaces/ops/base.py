@@ -1,5 +1,6 @@
 """What all layers share: shapes, sizes, checks."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, TypeAlias
@@ -14,7 +15,7 @@ OPTIONAL = {"optional": True}  # metadata of a field that JSON leaves out at its
 
 
 @dataclass(frozen=True, kw_only=True)
-class Op:
+class Op(ABC):
     """A layer as a frozen value.
 
     A shape is a map (channels, height, width) or a vector (features,); after a space-to-batch both begin with the
@@ -26,9 +27,9 @@ class Op:
     inputs: ClassVar[tuple[int, int]] = (1, 1)  # how many nodes it reads, least and most
     in_place: ClassVar[bool] = False  # elementwise, or only moves elements: needs no memory beside its input
 
+    @abstractmethod
     def shape(self, *sources: Shape) -> Shape:
         """Shape of the output; raises NetworkError where there is none."""
-        raise NotImplementedError
 
     def params(self, sources: tuple[Shape, ...], out: Shape) -> Integers:
         """Number of learned values."""

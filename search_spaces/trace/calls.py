@@ -143,7 +143,7 @@ def _layer_norm(
     reading: Reading, value: Value, normalized_shape: Sequence[int], weight: Weight | None = None,
     bias: Weight | None = None, eps: float = 1e-5,
 ) -> Value:  # fmt: skip
-    over_channels = value.layout == "channels last" or not is_map(reading.shape(value))
+    over_channels = value.layout == CHANNELS_LAST or not is_map(reading.shape(value))
     if not over_channels or tuple(normalized_shape) != (reading.channels(value),):
         raise NetworkError(f"layer_norm must be over the channels alone, but is over {tuple(normalized_shape)}")
     if (weight is None) != (bias is None):

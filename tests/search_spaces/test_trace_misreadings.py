@@ -72,6 +72,11 @@ def normed(module: Own, make: Callable[[nn.Module], object]) -> Own:
     return module
 
 
+def fix_weights(conv: nn.Module) -> None:
+    """Weights that are not learned."""
+    conv.register_buffer("fixed", torch.rand(4, 16, 1, 1))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -86,7 +91,10 @@ def normed(module: Own, make: Callable[[nn.Module], object]) -> Own:
         (lambda: Own(lambda m, x: m.other(x) // 2), "divided by /"),
         (lambda: Own(lambda m, x: m.other(x).chunk(4, 1)[7]), "IndexError"),
         (lambda: Own(lambda m, x: m.other(x).split(0, 1)[0]), "ZeroDivisionError"),
-        (lambda: Own(lambda m, x: F.conv2d(x, m.fixed), fixed=nn.Identity()), "conv2d"),
+        (
+            lambda: normed(Own(lambda m, x: F.conv2d(x, m.other.fixed)), fix_weights),
+            "weights must be parameters, but other.fixed is a buffer",
+        ),
         (lambda: Own(lambda m, x: m.norm(x), norm=nn.GroupNorm(8, 64)), "norm: the layer was made for 64 channels"),
         (lambda: Own(lambda m, x: m.act(x), act=nn.PReLU(64)), "act: the layer was made for 64 channels"),
         (
