@@ -109,6 +109,16 @@ class Architecture:
         """For every value that is read, the position of the last node that reads it."""
         return {name: i for i, node in enumerate(self.nodes) for name in self.reads(node)}
 
+    @cached_property
+    def steps(self) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+        """For every node its name, the nodes whose values it needs, and those of them that nobody needs after it."""
+        last = self.last_reads()
+        reads = [self.reads(node) for node in self.nodes]
+        return tuple(
+            (node.name, names, tuple(sorted({name for name in names if last[name] == i})))
+            for i, (node, names) in enumerate(zip(self.nodes, reads, strict=True))
+        )
+
     def node(self, name: str) -> Node:
         """The node of this name; raises NetworkError where there is none."""
         for node in self.nodes:

@@ -18,24 +18,11 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        for node in architecture.nodes:
-            if hasattr(self, node.name):
-                raise NetworkError(f"node {node.name!r}: torch modules use this name themselves; choose another")
-            place = _Place.of(node.op, architecture.source_shapes(node), architecture.shapes[node.name])
-            self.add_module(node.name, MODULES[type(node.op)](node.op, place))
-        self._reads = [architecture.reads(node) for node in architecture.nodes]
-        self._last_read = architecture.last_reads()
+        add_layers(self, architecture, lambda op, place: MODULES[type(op)](op, place))
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [N, classes] of images [N, C, H, W]."""
-        values = {INPUT: images}
-        for i, node in enumerate(self.architecture.nodes):
-            read = [values[name] for name in self._reads[i]]
-            for name in self._reads[i]:  # free what nobody reads again: memory is the cost model's peak
-                if self._last_read[name] == i:
-                    values.pop(name, None)
-            values[node.name] = self.get_submodule(node.name)(*read)
-        return values[self.architecture.nodes[-1].name]
+        return run_nodes(self.architecture, images, lambda name, read: self.get_submodule(name)(*read))
 
 
 def build(architecture: Architecture) -> Network:
@@ -48,7 +35,7 @@ def build(architecture: Architecture) -> Network:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class Place:
     """What a module must know of where it stands: channels in and out, replicas, whether it sees maps."""
 
     channels: int
@@ -58,9 +45,10 @@ class _Place:
     projects: bool
 
     @staticmethod
-    def of(op: ops.Op, sources: tuple[ops.Shape, ...], out: ops.Shape) -> "_Place":
+    def of(op: ops.Op, sources: tuple[ops.Shape, ...], out: ops.Shape) -> "Place":
+        """Of a layer that reads these shapes and gives `out`."""
         lead = sources[0][:-3] if ops.is_map(sources[0]) else sources[0][:-1]
-        return _Place(
+        return Place(
             channels=ops.channels_of(sources[0]),
             width=ops.channels_of(out),
             replicas=lead[0] if lead else 1,
@@ -69,7 +57,27 @@ class _Place:
         )
 
 
-def _conv(op: ops.Conv | ops.Depthwise, place: _Place) -> nn.Module:
+def add_layers(network: nn.Module, architecture: Architecture, make: Callable[[ops.Op, Place], nn.Module]) -> None:
+    """Give a network a layer for each node, named after it; raises NetworkError for a name that torch uses itself."""
+    for node in architecture.nodes:
+        if hasattr(network, node.name):
+            raise NetworkError(f"node {node.name!r}: torch modules use this name themselves; choose another")
+        place = Place.of(node.op, architecture.source_shapes(node), architecture.shapes[node.name])
+        network.add_module(node.name, make(node.op, place))
+
+
+def run_nodes(architecture: Architecture, images: Tensor, layer: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
+    """The last node's value, where `layer` gives that of a node by its name and the values that it reads."""
+    values = {INPUT: images}
+    for name, reads, unread in architecture.steps:
+        read = [values[source] for source in reads]
+        for source in unread:  # free what nobody reads again: memory is the cost model's peak
+            del values[source]
+        values[name] = layer(name, read)
+    return values[architecture.nodes[-1].name]
+
+
+def _conv(op: ops.Conv | ops.Depthwise, place: Place) -> nn.Module:
     groups = op.groups if isinstance(op, ops.Conv) else place.channels
     return nn.Conv2d(
         place.channels,
@@ -83,29 +91,29 @@ def _conv(op: ops.Conv | ops.Depthwise, place: _Place) -> nn.Module:
     )
 
 
-def _batch_norm(op: ops.BatchNorm, place: _Place) -> nn.Module:
+def _batch_norm(op: ops.BatchNorm, place: Place) -> nn.Module:
     kind = nn.BatchNorm2d if place.is_map else nn.BatchNorm1d
     return kind(place.channels, eps=op.epsilon, momentum=op.momentum, affine=op.affine)
 
 
-def _shortcut(op: ops.Shortcut, place: _Place) -> nn.Module:
+def _shortcut(op: ops.Shortcut, place: Place) -> nn.Module:
     if not place.projects:
         return nn.Identity()
     conv = nn.Conv2d(place.channels, place.width, 1, stride=op.stride, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(place.width)) if op.norm else conv
 
 
-def _pool(op: ops.Pool, _: _Place) -> nn.Module:
+def _pool(op: ops.Pool, _: Place) -> nn.Module:
     if op.function == "max":
         return nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil)
     return nn.AvgPool2d(op.kernel, op.stride, op.padding, op.ceil, op.count_padding)
 
 
-def _adaptive_pool(op: ops.AdaptivePool, _: _Place) -> nn.Module:
+def _adaptive_pool(op: ops.AdaptivePool, _: Place) -> nn.Module:
     return nn.AdaptiveMaxPool2d(op.size) if op.function == "max" else nn.AdaptiveAvgPool2d(op.size)
 
 
-def _upsample(op: ops.Upsample, _: _Place) -> nn.Module:
+def _upsample(op: ops.Upsample, _: Place) -> nn.Module:
     if op.function == "zeros":
         return modules.UpsampleZeros(op.factor)
     return modules.Resample(op.function, factor=op.factor)
@@ -130,7 +138,7 @@ FUNCTIONS: dict[str, Callable[[ops.Activation], nn.Module]] = {
     "log_softmax": lambda op: nn.LogSoftmax(dim=1),
 }
 
-MODULES: dict[type[ops.Op], Callable[[Any, _Place], nn.Module]] = {
+MODULES: dict[type[ops.Op], Callable[[Any, Place], nn.Module]] = {
     ops.Activation: lambda op, place: FUNCTIONS[op.function](op),
     ops.AdaptivePool: _adaptive_pool,
     ops.Add: lambda op, place: modules.Sum(),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces import modules
-from search_spaces.architecture import INPUT, Node
-from search_spaces.build import Network, build
+from search_spaces.architecture import Node
+from search_spaces.build import Network, build, run_nodes
 from search_spaces.errors import NetworkError
 from search_spaces.kept import Flags, Keep, kept_channels
 from search_spaces.removal import Removal, remove_channels
@@ -30,16 +30,8 @@ class Masked(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [N, classes] of images [N, C, H, W]."""
-        architecture = self.network.architecture
-        values, last_reads = {INPUT: images}, architecture.last_reads()
-        for i, node in enumerate(architecture.nodes):
-            names = architecture.reads(node)
-            out = self.network.get_submodule(node.name)(*(values[name] for name in names))
-            for name in set(names):
-                if last_reads[name] == i:
-                    del values[name]
-            values[node.name] = self._masked(node.name, out)
-        return values[architecture.nodes[-1].name]
+        layer = self.network.get_submodule
+        return run_nodes(self.network.architecture, images, lambda name, read: self._masked(name, layer(name)(*read)))
 
     def _masked(self, name: str, values: Tensor) -> Tensor:
         removed: Tensor | None = getattr(self, _mask(name), None)

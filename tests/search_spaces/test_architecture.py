@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import INPUT, Architecture, Conv, Dropout, LeNet, NetworkError, Node, Pool
+from tests.search_spaces.random_networks import networks
 
 
 def lenet(channels: int = 30, *, pool: bool = False, resolution: int = 14) -> Architecture:
@@ -21,6 +22,17 @@ def test_shapes_along_the_network() -> None:
     assert shapes["conv2"] == (30, 9, 9)
     assert shapes["flatten"] == (30 * 4 * 4,)
     assert lenet().output == (10,)
+
+
+@given(network=networks())
+def test_steps_free_each_value_once_after_its_last_reader(network: Architecture) -> None:
+    held = {INPUT}
+    for (name, reads, unread), node in zip(network.steps, network.nodes, strict=True):
+        assert name == node.name
+        assert held.issuperset(reads)
+        assert set(unread) <= set(reads)
+        held = held - set(unread) | {name}
+    assert not held & {source for node in network.nodes for source in network.reads(node)}
 
 
 @given(channels=st.integers(1, 64), pool=st.booleans(), resolution=st.integers(16, 40))

@@ -22,7 +22,7 @@ IMAGES = 2
 
 def module_of(op: Op, sources: tuple[Shape, ...], out: Shape) -> nn.Module:
     """The module that `build` makes of a layer."""
-    return build.MODULES[type(op)](op, build._Place.of(op, sources, out)).eval()
+    return build.MODULES[type(op)](op, build.Place.of(op, sources, out)).eval()
 
 
 def batch(shape: Shape) -> torch.Tensor:
