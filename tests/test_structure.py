@@ -29,6 +29,8 @@ ONLY_IN = {
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",
+    "search_spaces/fuse.py",
+    "search_spaces/fused_layers.py",
     "search_spaces/modules.py",
     "search_spaces/shrink.py",
     "search_spaces/torchvision_networks.py",
