@@ -13,9 +13,11 @@ test: check chromium
 test-all: check chromium
 	$(BIN)/python -m pytest -m ""
 
-# Ratios in one run on one core; nothing else should run meanwhile.
+# Ratios in one run; nothing else should run meanwhile.
 bench: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.startup
 
 check: setup
 	$(BIN)/ruff check .

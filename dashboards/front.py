@@ -16,9 +16,10 @@ from trials.store import SLACK, Store
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Accuracies by seed."""
+    """Accuracies by seed, each on so many images."""
 
     by_seed: dict[int, float]
+    images: int
 
     @property
     def mean(self) -> float:
@@ -31,13 +32,24 @@ class Score:
         return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Mean, spread and number of seeds."""
-        return {"mean": self.mean, "std": self.std, "n": len(self.by_seed)}
+        """Mean, spread, seeds, and the images that each was scored on."""
+        by_seed = {str(seed): accuracy for seed, accuracy in self.by_seed.items()}
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "n": len(self.by_seed),
+            "images": self.images,
+            "by_seed": by_seed,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredNetwork:
-    """A network of a search with all it scored so far; slack is cost minus bound, `job_ids` are by seed."""
+    """A network of a search with all it scored so far; slack is cost minus bound, `job_ids` are by seed.
+
+    `validation` is of the seeds that it was found with, `confirmed` of fresh ones. `test` is of the seeds of the
+    latter, where there are any.
+    """
 
     id: str
     method: str
@@ -45,9 +57,20 @@ class ScoredNetwork:
     costs: Mapping[str, float]
     slack: Mapping[str, float]
     validation: Score
+    confirmed: Score | None
     test: Score | None
     seconds: float
     job_ids: dict[int, str]
+
+    @property
+    def final(self) -> Score:
+        """What a winner is named by."""
+        return self.confirmed or self.validation
+
+    @property
+    def final_job_ids(self) -> dict[int, str]:
+        """The trainings whose weights are scored on test, by seed."""
+        return {seed: self.job_ids[seed] for seed in self.final.by_seed}
 
     @property
     def feasible(self) -> bool:
@@ -63,6 +86,7 @@ class ScoredNetwork:
             **self.costs,
             "feasible": self.feasible,
             "validation_accuracy": self.validation.to_json(),
+            **({"confirmed_accuracy": self.confirmed.to_json()} if self.confirmed else {}),
             "seconds": self.seconds,
             **({"test_accuracy": self.test.to_json()} if self.test else {}),
         }
@@ -72,8 +96,10 @@ class ScoredNetwork:
 class Front:
     """The base (None until all its seeds are trained), the non-dominated networks, the winner.
 
-    Only networks whose seeds are all trained and that keep the budget stand on the front; the base stands on
-    it where it is one of them. The winner has the highest mean validation accuracy of these.
+    Only networks whose seeds are all trained to the end and that keep the budget stand on the front; the base stands on
+    it where it is one of them. Where the spec says so, base and front are trained with fresh seeds and judged by these
+    alone; a network that comes onto the front because others were only lucky is trained again, too. `unconfirmed` are
+    those that wait for it. The winner has the highest mean validation accuracy of a front that has none.
     """
 
     name: str
@@ -82,6 +108,8 @@ class Front:
     front: tuple[ScoredNetwork, ...]
     winner: ScoredNetwork | None
     trained: int
+    unconfirmed: tuple[str, ...]
+    data: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The listing of `nas front --json`."""
@@ -89,6 +117,7 @@ class Front:
             "name": self.name,
             "complete": self.complete,
             "trained": self.trained,
+            "data": {key: self.data[key] for key in ("fingerprint", "split_fingerprint", "sizes")},
             "base": self.base and self.base.to_json(),
             "front": [network.to_json() for network in self.front],
             "winner": self.winner and self.winner.to_json(),
@@ -98,50 +127,76 @@ class Front:
 def read_front(store: Store, name: str) -> Front:
     """The front of a search as far as it has come; raises StoreError for an unknown name."""
     search = store.search(name)
-    objectives, seeds = search.spec["objectives"], search.spec["train"]["seeds"]
+    train = search.spec["train"]
+    seeds, fresh = train["seeds"], train.get("confirm", 0)
     job_ids = set(search.job_ids)
-    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids and "failure" not in trial]
-    results = store.results(trial["job_id"] for trial in trials)
-    networks = [network for network in _score_networks(trials, results) if len(network.job_ids) == seeds]
+    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids]
+    done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
+    results = store.results(trial["job_id"] for trial in done)
+    networks = _score_networks(done, results, seeds, fresh)
+    settled = {trial["network_id"] for trial in trials if trial.get("settled")}
+    sound = [network for network in networks if network.feasible and network.id not in settled]
+    front = _non_dominated(sound, search.spec["objectives"])
     base = next((network for network in networks if network.method == "base"), None)
-    feasible = [network for network in networks if network.feasible]
-    winner = max(feasible, key=_rank, default=None)
+    judged = {network.id: network for network in (*([base] if base else []), *front) if network.id not in settled}
+    waiting = [network.id for network in judged.values() if fresh and network.confirmed is None]
+    winner = None if waiting else max(front, key=_rank, default=None)
     return Front(
         name=name,
         complete=search.finished,
         base=base and _with_test(store, base, results),
-        front=tuple(_non_dominated(feasible, objectives)),
+        front=tuple(front),
         winner=winner and _with_test(store, winner, results),
         trained=len(networks),
+        unconfirmed=tuple(waiting),
+        data=search.data,
     )
 
 
 def _rank(network: ScoredNetwork) -> tuple[float, float, str]:
     """Best validation accuracy; of equals the one with fewer MACs; then by id, so that every run agrees."""
-    return network.validation.mean, -network.costs["macs"], network.id
+    return network.final.mean, -network.costs["macs"], network.id
 
 
-def _score_networks(trials: Sequence[dict[str, Any]], results: dict[str, JobResult]) -> list[ScoredNetwork]:
-    """One entry a network, its trials put together, in the order of their first trial."""
+def _score_networks(
+    trials: Sequence[dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+) -> list[ScoredNetwork]:
+    """One entry a network whose first seeds are all trained, in the order of their first trials."""
     by_network: defaultdict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for trial in trials:
         by_network[trial["network_id"]][trial["seed"]] = trial
-    return [_score_network(by_seed, results) for by_seed in by_network.values()]
+    return [
+        _score_network(by_seed, results, seeds, fresh)
+        for by_seed in by_network.values()
+        if by_seed.keys() >= set(range(seeds))
+    ]
 
 
-def _score_network(by_seed: dict[int, dict[str, Any]], results: dict[str, JobResult]) -> ScoredNetwork:
-    attributes = next(iter(by_seed.values()))
+def _score_network(
+    by_seed: dict[int, dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+) -> ScoredNetwork:
+    attributes = by_seed[0]
     job_ids = {seed: by_seed[seed]["job_id"] for seed in sorted(by_seed)}
+    confirming = range(seeds, seeds + fresh)
+    confirmed = fresh > 0 and by_seed.keys() >= set(confirming)
     return ScoredNetwork(
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
         costs={name: attributes[name] for name in (*COSTS, LATENCY) if name in attributes},
         slack={key.removeprefix(SLACK): value for key, value in attributes.items() if key.startswith(SLACK)},
-        validation=Score(by_seed={seed: results[job_id].accuracy for seed, job_id in job_ids.items()}),
+        validation=_score({seed: results[job_ids[seed]] for seed in range(seeds)}),
+        confirmed=_score({seed: results[job_ids[seed]] for seed in confirming}) if confirmed else None,
         test=None,
         seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
         job_ids=job_ids,
+    )
+
+
+def _score(results: Mapping[int, JobResult]) -> Score:
+    return Score(
+        by_seed={seed: result.accuracy for seed, result in results.items()},
+        images=next(iter(results.values())).images,
     )
 
 
@@ -149,12 +204,12 @@ def _with_test(store: Store, network: ScoredNetwork, results: dict[str, JobResul
     """The network with its test accuracies, where the weights of every seed have been scored."""
     tests = {
         seed: store.job(job_id).scored_on_test(results[job_id].weights_sha256).id
-        for seed, job_id in network.job_ids.items()
+        for seed, job_id in network.final_job_ids.items()
     }
     scored = store.results(tests.values())
     if len(scored) < len(tests):
         return network
-    return replace(network, test=Score(by_seed={seed: scored[job_id].accuracy for seed, job_id in tests.items()}))
+    return replace(network, test=_score({seed: scored[job_id] for seed, job_id in tests.items()}))
 
 
 def _non_dominated(networks: list[ScoredNetwork], objectives: Sequence[str]) -> list[ScoredNetwork]:
@@ -162,7 +217,7 @@ def _non_dominated(networks: list[ScoredNetwork], objectives: Sequence[str]) -> 
     if not networks:
         return []
     points = np.array(
-        [[n.validation.mean if name == "accuracy" else n.costs[name] for name in objectives] for n in networks]
+        [[n.final.mean if name == "accuracy" else n.costs[name] for name in objectives] for n in networks]
     )
     keep = is_nondominated(points, maximise=[name == "accuracy" for name in objectives], keep_weakly=True)
     return sorted((n for n, kept in zip(networks, keep, strict=True) if kept), key=lambda n: n.costs["macs"])

@@ -86,10 +86,18 @@ def search(
         checked = read_spec(spec)
         # a spec that cannot be planned is told before torch and Ray take seconds to load
         made = make_plan(checked, allow_code=allow_code, latency_of=_latency_of(checked))
-        from nas.run import run_search
-        from nas.show import print_front
+        if local:
+            from nas.run import run_search
 
-        front, failed = run_search(made, local=local, progress=progress, allow_code=allow_code)
+            front, failed = run_search(made, local=True, progress=progress, allow_code=allow_code)
+        else:
+            from nas.start import early_workers
+
+            with early_workers(checked) as workers:
+                from nas.run import run_search
+
+                front, failed = run_search(made, local=False, progress=progress, allow_code=allow_code, workers=workers)
+        from nas.show import print_front
     except KeyboardInterrupt:
         progress.print(f"stopped; what is done is kept. Go on with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
@@ -196,7 +204,9 @@ def cost(  # noqa: PLR0913, PLR0917
         ),
     ] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch whose latency is measured.")] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images in a batch whose latency is measured; by default once 1, once 100.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
     allow_code: AllowCode = False,
     as_json: AsJson = False,
@@ -206,7 +216,7 @@ def cost(  # noqa: PLR0913, PLR0917
 
     from nas.cost_report import make_report, print_report
 
-    if not latency and (batch_size, device) != (1, "cpu"):
+    if not latency and (batch_size, device) != (None, "cpu"):
         raise NasError("--batch-size and --device are for --latency, which is not asked for; add it or leave them out")
     report = make_report(
         network,
@@ -219,10 +229,10 @@ def cost(  # noqa: PLR0913, PLR0917
         allow_code=allow_code,
     )
     if latency:
-        from trials.latency import measure_latency
+        from nas.measured import measure_latencies
 
-        measured = measure_latency(report.architecture, batch_size=batch_size, device=device)
-        report = replace(report, latency=measured.to_json())
+        measured = measure_latencies(report.architecture, batch_size, device)
+        report = replace(report, latency=tuple(one.to_json() for one in measured))
     if as_json:
         typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
     else:
@@ -238,9 +248,9 @@ def _latency_of(spec: Spec) -> Callable[[Architecture], float]:
     def measure(architecture: Architecture) -> float:
         known = times.read(f"{architecture.id}, latency on {device}", batch_size)
         if known is None:
-            from trials.latency import measure_latency
+            from nas.measured import measure
 
-            known = measure_latency(architecture, batch_size=batch_size, device=device).median_ms / 1000
+            known = measure(architecture, batch_size, device).median_ms / 1000
             times.write(f"{architecture.id}, latency on {device}", batch_size, known)
         return round(1000 * known, 6)
 

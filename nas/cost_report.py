@@ -31,7 +31,7 @@ class CostReport:
     groups: WidthGroups
     convention: Mapping[str, int]
     unused: Mapping[str, int]
-    latency: Mapping[str, Any] | None = None
+    latency: tuple[Mapping[str, Any], ...] = ()  # a measurement for each batch size
 
     def to_json(self, *, per_layer: bool = False) -> dict[str, Any]:
         """The listing of `nas cost --json`."""
@@ -46,7 +46,7 @@ class CostReport:
             "unused_params": sum(self.unused.values()),
         }
         if self.latency:
-            listing["latency"] = dict(self.latency)
+            listing["latency"] = [dict(measured) for measured in self.latency]
         if per_layer:
             listing["layers"] = [layer.to_json() for layer in layer_costs(self.architecture)]
         return listing
@@ -107,8 +107,8 @@ def print_report(console: Console, report: CostReport, *, per_layer: bool = Fals
         if name != "nas":
             table.add_row(f"as {name} counts", f"{total:,}", _ratio(total, listing["macs"]))
     console.print(table)
-    if report.latency:
-        console.print(_latency_line(report.latency), highlight=False)
+    for measured in report.latency:
+        console.print(_latency_line(measured), highlight=False, markup=False, soft_wrap=True)
     if report.unused:
         parts = sorted({name.partition(".")[0] for name in report.unused})
         count = sum(report.unused.values())
@@ -120,8 +120,8 @@ def print_report(console: Console, report: CostReport, *, per_layer: bool = Fals
 
 def _latency_line(measured: Mapping[str, Any]) -> str:
     return (
-        f"latency {measured['median_ms']:.2f} ms: median of {measured['measured']} batches of "
-        f"{measured['batch_size']} on {measured['device']}, threads: {measured['threads']}"
+        f"latency of a batch of {measured['batch_size']}: median {measured['median_ms']:.2f} ms, mean "
+        f"{measured['mean_ms']:.2f} ms; {measured['device']}, threads: {measured['threads']}"
     )
 
 

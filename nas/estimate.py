@@ -19,8 +19,8 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
     have about the same MACs, but MACs are not time.
     """
     spec = plan.problem.spec
-    recipe = spec.train.recipe
-    batch = recipe.settings.batch_size
+    recipe = spec.train.recipe("fp32")
+    batch = recipe.batch_size
     seconds = []
     for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:]):
         known = times.read(network.id, batch)
@@ -28,5 +28,5 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
             known = measure(network.architecture, recipe)
             times.write(network.id, batch, known)
         seconds.append(known)
-    steps = -(-plan.problem.sizes["train"] // batch) * recipe.epochs
-    return STARTUP_SECONDS + mean(seconds) * steps * plan.trainings / spec.search.workers
+    steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
+    return STARTUP_SECONDS + mean(seconds) * steps / spec.search.workers

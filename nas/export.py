@@ -28,8 +28,8 @@ from search_spaces.build import Network, build
 from trials.checkpoint import load_weights, read_bytes, read_weights
 from trials.files import write_atomically
 from trials.images import Preprocess
-from trials.run import checkpoint_path
 from trials.store import Store
+from trials.weights import checkpoint_path
 
 
 class ExportError(NasError):
@@ -64,7 +64,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
     base, winner = front.base, front.winner
     if not search.finished or base is None or winner is None or base.test is None or winner.test is None:
         raise ExportError(f"search {name!r} must be finished before its winner is exported; run nas search again")
-    seed = max(winner.validation.by_seed, key=lambda key: (winner.validation.by_seed[key], -key))
+    seed = max(winner.final.by_seed, key=lambda key: (winner.final.by_seed[key], -key))
     job = store.job(winner.job_ids[seed])
     sha256 = store.results([job.id])[job.id].weights_sha256
     spec = search.spec
@@ -79,7 +79,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         preprocessing=Preprocessing(
             input="uint8 [N, C, H, W]",
             scale=255,
-            resize="bilinear, antialiased",
+            resize="bilinear, antialiased, whole grey levels",
             mean=search.data["mean"],
             std=search.data["std"],
         ),
@@ -88,10 +88,16 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         mac_rule=MAC_RULE,
         budget={name: round(winner.costs[name] - slack, 6) for name, slack in winner.slack.items()},
         slack=dict(winner.slack),
-        validation_accuracy=_accuracy(winner.validation),
+        validation_accuracy=_accuracy(winner.final),
         test_accuracy=_accuracy(winner.test),
         base=_base(base),
-        training=Training(**spec["train"]),
+        training=Training(
+            preset=spec["train"]["preset"],
+            epochs=job.recipe.epochs,
+            seeds=spec["train"]["seeds"],
+            confirm=spec["train"].get("confirm", 0),
+            recipe=job.recipe,
+        ),
         data=Data(
             source=spec["data"]["source"],
             root=spec["data"].get("root", ""),
@@ -105,7 +111,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
             file=weights_file,
             sha256=sha256,
             seed=seed,
-            validation_accuracy=winner.validation.by_seed[seed],
+            validation_accuracy=winner.final.by_seed[seed],
             test_accuracy=winner.test.by_seed[seed],
         ),
         versions=search.versions,
@@ -196,7 +202,7 @@ def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture)
 
 def _accuracy(score: Score) -> Accuracy:
     by_seed = {str(seed): accuracy for seed, accuracy in score.by_seed.items()}
-    return Accuracy(mean=score.mean, std=score.std, n=len(by_seed), by_seed=by_seed)
+    return Accuracy(mean=score.mean, std=score.std, n=len(by_seed), images=score.images, by_seed=by_seed)
 
 
 def _base(base: ScoredNetwork) -> Base:
@@ -205,6 +211,6 @@ def _base(base: ScoredNetwork) -> Base:
         network_id=base.id,
         resolution=base.resolution,
         costs=Costs.model_validate(base.costs),
-        validation_accuracy=_accuracy(base.validation),
+        validation_accuracy=_accuracy(base.final),
         test_accuracy=_accuracy(base.test),
     )

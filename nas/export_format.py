@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from trials.recipe import Recipe
+
 FORMAT_VERSION: Literal[1] = 1
 MAC_RULE = (
     "one MAC is one multiply-add of a conv or linear layer for one image; "
@@ -37,6 +39,7 @@ class Accuracy(_Part):
     mean: float = Field(description="Mean over seeds.")
     std: float | None = Field(description="Sample standard deviation over seeds; null for one seed.")
     n: int = Field(description="Number of seeds.")
+    images: int | None = Field(None, description="Images that each seed's network was scored on.")
     by_seed: dict[str, float] = Field(description="Accuracy by seed.")
 
 
@@ -45,7 +48,9 @@ class Preprocessing(_Part):
 
     input: Literal["uint8 [N, C, H, W]"] = Field(description="Pixels 0 to 255.")
     scale: Literal[255] = Field(description="Pixels are divided by it.")
-    resize: Literal["bilinear, antialiased"] = Field(description="To resolution x resolution, where they differ.")
+    resize: Literal["bilinear, antialiased, whole grey levels"] = Field(
+        description="To resolution x resolution, where they differ."
+    )
     mean: list[FiniteFloat] = Field(description="Subtracted, by channel.")
     std: list[Annotated[FiniteFloat, Field(gt=0)]] = Field(description="Divided by, by channel.")
 
@@ -65,7 +70,9 @@ class Training(_Part):
 
     preset: str = Field(description="Recipe.")
     epochs: int = Field(description="Passes over the training images.")
-    seeds: int = Field(description="Trainings of each network.")
+    seeds: int = Field(description="Trainings of each network, with the seeds 0, 1, ... below this.")
+    confirm: int = Field(0, description="Fresh seeds, the following ones; accuracies are theirs where it is above 0.")
+    recipe: Recipe | None = Field(None, description="Every value of the training.")
 
 
 class Split(_Part):

@@ -7,8 +7,11 @@ import numpy as np
 
 from nas.compensation import compensation_candidates
 from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
+from nas.racing import planned_epochs, rungs
 from nas.spec import Spec
 from search_spaces import COSTS, BudgetError
+
+FRONT = 5  # networks that are often trained with fresh seeds beside the base; how many is not known before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,28 @@ class Plan:
 
     @property
     def trainings(self) -> int:
-        """Networks times seeds."""
+        """Networks times seeds: as many as there are without a race."""
         return len(self.networks) * self.problem.spec.train.seeds
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which networks are compared: of a race its rungs, otherwise full length alone."""
+        train, race = self.problem.spec.train, self.problem.spec.race
+        return rungs(train.epochs, race) if race else (train.epochs,)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all trainings with the seeds that networks are found with."""
+        train, race = self.problem.spec.train, self.problem.spec.race
+        if race is None:
+            return self.trainings * train.epochs
+        return planned_epochs(len(self.networks), train.seeds, self.rungs, race)
+
+    @property
+    def fresh_epochs(self) -> int:
+        """Epochs of trainings with fresh seeds, of the base and FRONT others."""
+        train = self.problem.spec.train
+        return min(len(self.networks), 1 + FRONT) * train.confirm * train.epochs
 
     def to_json(self) -> dict[str, Any]:
         """The listing of `nas plan --json`."""
@@ -50,6 +73,8 @@ class Plan:
                 for name, column in zip(COSTS, self.found.costs.T, strict=True)
                 if len(column)
             },
+            "epochs": self.epochs,
+            **({"rungs": self.rungs} if self.problem.spec.race else {}),
             "candidates": [candidate.to_json() for candidate in self.found.chosen],
         }
 

@@ -27,11 +27,18 @@ def print_plan(console: Console, plan: Plan) -> None:
             highlight=False,
         )
     columns = ("method", "px", "params", "MACs", "conv1", "conv2")
+    if spec.race is not None:
+        rungs = ", ".join(map(str, plan.rungs))
+        whole = plan.trainings * spec.train.epochs
+        line = f"race: {spec.race.rule}, compared after {rungs} epochs; {plan.epochs:,} epochs of {whole:,} without it"
+        console.print(line, highlight=False)
     title = f"to be trained, each with {spec.train.seeds} seeds (convs: kernel / stride + padding)"
     table = make_table(*columns, title=title, left=("method", "conv1", "conv2"))
     for network in plan.networks:
         table.add_row(*_row(network))
     console.print(table)
+    if spec.train.confirm:
+        console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
 
 
 def _print_costs(console: Console, listing: dict[str, Any]) -> None:

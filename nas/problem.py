@@ -16,6 +16,7 @@ from search_spaces import LATENCY, Architecture, Budget, Cost, NetworkError, bas
 from trials import Job
 from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
+from trials.recipe import Precision
 from trials.source_facts import describe_source
 
 BASE_METHOD = "base"
@@ -98,7 +99,9 @@ class Problem:
     source: SourceFacts
     base: Candidate
     budget: Budget
-    start_sha256: str = ""  # of the weights that the base's training starts from; set when the search begins
+    # both set when the search begins:
+    start_sha256: str = ""  # of the weights that the base's training starts from
+    precision: Precision = "fp32"  # where the spec says auto
 
     @property
     def sizes(self) -> dict[SplitName, int]:
@@ -106,18 +109,19 @@ class Problem:
         return split_sizes(self.spec.data.split, self.source)
 
     def jobs(self, architecture: Architecture, images_id: str) -> list[Job]:
-        """A network's training jobs on the dataset of this id, one a seed."""
+        """A network's training jobs on the dataset of this id, one a seed: those it is found with, then fresh ones."""
+        recipe = self.spec.train.recipe(self.precision)
         return [
             Job(
                 kind="train",
                 architecture=architecture,
                 data=self.spec.data,
                 images_id=images_id,
-                recipe=self.spec.train.recipe,
+                recipe=recipe,
                 seed=seed,
                 start_sha256=self.start_sha256 if architecture.id == self.base.id else "",
             )
-            for seed in range(self.spec.train.seeds)
+            for seed in range(self.spec.train.seeds + self.spec.train.confirm)
         ]
 
 

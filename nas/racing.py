@@ -52,6 +52,12 @@ class RaceSpec(BaseModel):
     eta: Count = Field(
         3, ge=2, le=10, description="Of each rung one in `eta` goes on, to about `eta` times the epochs."
     )
+    finalists: Count = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="So many reach full length at least, where there are as many: a front takes several.",
+    )
     min_epochs: Count = Field(1, ge=1, le=10**9, description="Epochs of the first rung.")
     seeds: Count = Field(
         1, ge=1, le=100, description="Seeds in the rungs below full length; those that reach it are trained with all."
@@ -81,10 +87,13 @@ def rungs(epochs: int, race: RaceSpec) -> tuple[int, ...]:
 
 
 def rung_sizes(candidates: int, rungs: Sequence[int], race: RaceSpec) -> tuple[int, ...]:
-    """Networks in each rung of a halving race, the base left out: 1 / eta of the rung before, rounded up."""
+    """Networks in each rung of a halving race, the base left out: 1 / eta of the rung before, rounded up.
+
+    No rung has fewer than `finalists`, unless there are no more.
+    """
     sizes = [candidates]
     for _ in rungs[1:]:
-        sizes.append(-(-sizes[-1] // race.eta))
+        sizes.append(min(sizes[-1], max(race.finalists, -(-sizes[-1] // race.eta))))
     return tuple(sizes)
 
 
@@ -115,9 +124,9 @@ def next_steps(  # noqa: PLR0913, PLR0917
     first, at full length and with every seed, and takes no place. The others begin at the first rung with the race's
     seeds; those that reach full length get all. A network of `failed` is never proposed.
 
-    halving: all of a rung are done, or failed, before its ceil(n / eta) go on. asha: the best floor(n / eta) of the n
-    done so far go on at once, before others begin, those of higher rungs first; once all of a rung are done, as many
-    go on as with halving, so that every race ends with networks at full length, unless all fail.
+    halving: all of a rung are done, or failed, before ceil(n / eta) of them go on. asha: the best floor(n / eta) of
+    the n done so far go on at once, before others begin, those of higher rungs first; once all of a rung are done, as
+    many go on as with halving, so that every race ends with networks at full length, unless all fail.
     """
     candidates = [network for network in range(len(costs)) if network != base]
     sizes, last = rung_sizes(len(candidates), rungs, race), len(rungs) - 1

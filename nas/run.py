@@ -1,31 +1,43 @@
 """Runs a search from its spec to its front."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from safetensors.torch import save
 
 from dashboards import Front, read_front
+from nas.begin import lock_search
 from nas.plan import Plan
-from nas.search import Search, lock_search
+from nas.search import Search
 from nas.show import ProgressView
-from nas.start_weights import start_weights
-from trials.checkpoint import sha256
+from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
 from trials.loop import run_locally
-from trials.ray_tune import run_on_ray
-from trials.run import start_path
+from trials.precision import choose_precision
+from trials.ray_workers import Workers, check_gpus
 from trials.store import Store
+from trials.weights import sha256, start_path
 
 
-def run_search(plan: Plan, *, local: bool, progress: Console, allow_code: bool = False) -> tuple[Front, int]:
+def run_search(
+    plan: Plan,
+    *,
+    local: bool,
+    progress: Console,
+    allow_code: bool = False,
+    workers: Callable[[], Workers] | None = None,
+) -> tuple[Front, int]:
     """Train what the store does not have yet, on Ray or in this process; the front, and the number of jobs to retry.
 
+    `workers` that are being started already are used; otherwise they are started where there is something to train.
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
     spec = plan.problem.spec
+    if local and spec.search.device == "cuda":
+        check_gpus(1, spec.search.gpu_share)
     with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
@@ -33,7 +45,7 @@ def run_search(plan: Plan, *, local: bool, progress: Console, allow_code: bool =
             first = ", ".join(dataset.unreadable[:3])
             line = f"{len(dataset.unreadable)} images could not be read and are left out: {first}"
             progress.print(line, markup=False, soft_wrap=True)
-        plan = _with_start_weights(plan, store.checkpoints, allow_code=allow_code)
+        plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
             search = Search(plan, store, dataset, view.update)
             if search.kept:
@@ -41,9 +53,13 @@ def run_search(plan: Plan, *, local: bool, progress: Console, allow_code: bool =
             search.report()
             if not search.finished():
                 if local:
-                    run_locally(search, dataset, store.checkpoints)
+                    run_locally(search, dataset, store.checkpoints, device=spec.search.device)
                 else:
-                    run_on_ray(search, dataset, store.checkpoints, workers=spec.search.workers)
+                    with nullcontext(workers) if workers else workers_of(spec) as started:
+                        ready = started()
+                        from trials.ray_tune import run_on_ray  # not while Ray is being started
+
+                        run_on_ray(search, dataset, store.checkpoints, ready)
         for job, failure in search.failures:
             line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
             progress.print(line, markup=False, soft_wrap=True)
@@ -56,6 +72,25 @@ def _with_start_weights(plan: Plan, folder: Path, *, allow_code: bool) -> Plan:
     base = plan.problem.spec.base
     if base.weights is None:
         return plan
+    # torch and torchvision, which take seconds to import, are needed for such a base alone
+    from safetensors.torch import save
+
+    from nas.start_weights import start_weights
+
     content = save(start_weights(base, plan.base.architecture, allow_code=allow_code))
     write_atomically({start_path(folder, sha256(content)): content})
     return replace(plan, problem=replace(plan.problem, start_sha256=sha256(content)))
+
+
+def _with_precision(plan: Plan, store: Store) -> Plan:
+    """The plan with the precision that its trainings have, where the spec says auto: an earlier run's, or measured."""
+    problem = plan.problem
+    if problem.spec.train.precision != "auto":
+        return plan
+    earlier = store.find_search(problem.spec.name)
+    if earlier is not None:
+        precision = earlier.data.get("precision", "fp32")
+    else:
+        recipe = problem.spec.train.recipe("fp32")
+        precision = choose_precision(plan.base.architecture, recipe, problem.spec.search.device)
+    return replace(plan, problem=replace(problem, precision=precision))

@@ -26,7 +26,7 @@ class ProgressView:
             console=console,
         )
         self._task = self._bar.add_task("training", found="", left="starting workers")
-        self._tenth = -1
+        self._shown = ("", -1)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -43,12 +43,23 @@ class ProgressView:
         """Show where the search stands."""
         left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
         found = _found(progress)
-        self._bar.update(self._task, completed=progress.done, total=progress.total, found=found, left=left)
-        tenth = 10 * progress.done // progress.total
-        if not self._console.is_terminal and tenth > self._tenth:
-            self._tenth = tenth
-            line = ", ".join(part for part in (f"{progress.done}/{progress.total} trained", found, left) if part)
+        self._bar.update(
+            self._task,
+            description=progress.stage,
+            completed=progress.done,
+            total=progress.total,
+            found=found,
+            left=left,
+        )
+        shown = (progress.stage, 10 * progress.done // max(1, progress.total))
+        if not self._console.is_terminal and shown != self._shown:
+            self._shown = shown
+            line = f"{progress.done}/{progress.total} {_WORDS[progress.stage]}"
+            line = ", ".join(part for part in (line, found, left) if part)
             self._console.print(line, highlight=False, soft_wrap=True)
+
+
+_WORDS = {"training": "trained", "racing": "epochs of the race", "confirming": "confirmed"}
 
 
 def _found(progress: Progress) -> str:
@@ -61,9 +72,9 @@ def _found(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def score_text(score: Score) -> str:
+def score_text(score: Score, plus_minus: str = " ± ") -> str:
     """Mean and spread, as 0.9531 ± 0.0042."""
-    spread = "" if score.std is None else f" ± {score.std:.4f}"
+    spread = "" if score.std is None else f"{plus_minus}{score.std:.4f}"
     return f"{score.mean:.4f}{spread}"
 
 
@@ -71,34 +82,40 @@ def print_front(console: Console, front: Front) -> None:
     """The front with the base above it, then the winner's test figures."""
     state = "" if front.complete else ", not finished"
     title = f"{front.name}: base and front of {front.trained} trained networks{state}"
-    columns = ("method", "px", "params", "MACs", "validation accuracy", "seconds", "")
+    confirmed = any(network.confirmed for network in front.front)
+    accuracies = ("validation", "fresh seeds") if confirmed else ("validation accuracy", "seconds")  # 80 characters
+    columns = ("method", "px", "params", "MACs", *accuracies, "")
     table = make_table(*columns, title=title, left=("method", ""))
     on_front = {network.id for network in front.front}
     if front.base is not None and front.base.id not in on_front:
-        table.add_row(*_row(front.base), "" if front.base.feasible else "over budget", style="dim")
+        table.add_row(*_row(front.base, confirmed=confirmed), "" if front.base.feasible else "over budget", style="dim")
     for network in front.front:
         winner = front.winner is not None and network.id == front.winner.id
-        table.add_row(*_row(network), "winner" if winner else "", style="bold" if winner else "")
+        table.add_row(*_row(network, confirmed=confirmed), "winner" if winner else "", style="bold" if winner else "")
     console.print(table)
     _print_verdict(console, front)
 
 
-def _row(network: ScoredNetwork) -> list[str]:
+def _row(network: ScoredNetwork, *, confirmed: bool) -> list[str]:
+    last = f"{network.seconds:.1f}"
+    if confirmed:
+        last = score_text(network.confirmed, plus_minus="±") if network.confirmed else ""
     return [
         network.method,
         str(network.resolution),
         f"{network.costs['params']:,}",
         f"{network.costs['macs']:,}",
-        score_text(network.validation),
-        f"{network.seconds:.1f}",
+        score_text(network.validation, plus_minus="±" if confirmed else " ± "),
+        last,
     ]
 
 
 def _print_verdict(console: Console, front: Front) -> None:
     if front.winner is None:
-        console.print("no network within the budget has all its seeds trained yet")
+        reason = "its front waits for trainings with fresh seeds" if front.unconfirmed else "none has all its seeds yet"
+        console.print(f"no winner among the networks within the budget yet: {reason}")
         return
-    seeds = len(front.winner.validation.by_seed)
+    seeds = len(front.winner.final.by_seed)
     base_wins = front.base is not None and front.winner.id == front.base.id
     if base_wins:
         console.print("no candidate beats the base on validation: the base itself is the winner")
@@ -106,6 +123,6 @@ def _print_verdict(console: Console, front: Front) -> None:
         if network is not None and network.test is not None:
             console.print(
                 f"test accuracy of the {label}, {network.resolution} px: {score_text(network.test)} "
-                f"(mean ± std of {seeds} seeds)",
+                f"(mean ± std of {seeds} {'fresh ' if network.confirmed else ''}seeds, {network.test.images:,} images)",
                 highlight=False,
             )

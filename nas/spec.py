@@ -18,9 +18,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from nas.base import LARGEST_SIDE, BaseSpec
+from nas.racing import RaceSpec
 from nas.spec_errors import SpecError, explain
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
+from trials.recipe import OF_OPTIMIZER, PRESETS, Precision
 
 Range = tuple[Count, Count]
 DEFAULT_STORAGE = "sqlite:///nas.db"
@@ -57,6 +59,7 @@ def _safe_name(value: str) -> str:
 Bound = Annotated[str, BeforeValidator(_bound)]
 OrderedRange = Annotated[Range, AfterValidator(_ordered)]
 PositiveRange = Annotated[OrderedRange, AfterValidator(_positive)]
+_WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
 
 
 class _Section(BaseModel):
@@ -118,14 +121,40 @@ class LatencySpec(_Section):
 
 
 class TrainSpec(Recipe):
-    """How base and candidates are trained."""
+    """How base and candidates are trained: a preset, and what is changed of it."""
 
+    preset: Literal["borji", "neuralscale-cifar", "neuralscale-tiny", "msnet", "fast"] = Field(
+        "borji", description="A published recipe, or fast, which is ours; the other keys change what it says."
+    )
+    precision: Precision | Literal["auto"] = Field(  # type: ignore[assignment]
+        "auto", description=Recipe.model_fields["precision"].description
+    )
     seeds: Count = Field(3, ge=1, le=100, description="Every network is trained with the seeds 0, 1, ... below this.")
+    confirm: Count = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Fresh seeds with which base and front are trained again and judged by before a winner is named, "
+        "so that the best of many is not luck; 0: the winner is named by the seeds that it was found with.",
+    )
 
-    @property
-    def recipe(self) -> Recipe:
-        """What of this changes a job's numbers."""
-        return Recipe(preset=self.preset, epochs=self.epochs)
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        """What the spec leaves out is the preset's."""
+        if not isinstance(data, dict):
+            return data
+        filled = PRESETS.get(str(data.get("preset", "borji")), {})
+        if data.get("optimizer", filled.get("optimizer")) != filled.get("optimizer"):
+            if "learning_rate" not in data:
+                raise ValueError("learning_rate must be given where optimizer is not the preset's")
+            filled = {name: value for name, value in filled.items() if name not in OF_OPTIMIZER}
+        return {**filled, **data}
+
+    def recipe(self, precision: Precision) -> Recipe:
+        """What of this changes a job's numbers; precision takes the place of auto."""
+        values = {name: getattr(self, name) for name in Recipe.model_fields}
+        return Recipe(**{**values, "precision": precision if self.precision == "auto" else self.precision})
 
 
 class SearchSpec(_Section):
@@ -133,6 +162,10 @@ class SearchSpec(_Section):
 
     max_candidates: Count = Field(12, ge=1, le=100_000, description="Networks trained beside the base.")
     workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")
+    gpu_share: Real = Field(
+        1.0, gt=0, le=1, description="Share of a GPU that each worker takes, where device is cuda; 0.5 puts two on one."
+    )
     seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates.")
 
 
@@ -148,6 +181,10 @@ class Spec(_Section):
         max_length=1, description="Where candidates come from; with none, the base alone is trained."
     )
     train: TrainSpec = Field(TrainSpec(), description="Training.")
+    race: RaceSpec | None = Field(
+        None,
+        description="Short trainings of all candidates, long ones of the best; by default all are trained in full.",
+    )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
     storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
@@ -162,7 +199,7 @@ class Spec(_Section):
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""
-        return self.model_dump(mode="json", exclude={"storage": True, "search": {"workers"}})
+        return self.model_dump(mode="json", exclude={"storage": True, "search": _WHERE, "data": {"memory_share"}})
 
 
 def read_spec(path: Path) -> Spec:

@@ -14,9 +14,9 @@ from nas.tables import make_table
 from search_spaces import LATENCY
 from trials.data import DataSettings
 from trials.dataset import load_dataset
-from trials.images import LabelledImages
+from trials.images import open_split
 from trials.source_facts import describe_source
-from trials.train import count_correct
+from trials.train import SCORING_BATCH
 
 
 def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
@@ -53,9 +53,11 @@ def score_again(path: Path, loaded: LoadedNetwork) -> float:
     dataset = load_dataset(settings)
     if (dataset.fingerprint, dataset.split_fingerprint) != (info.data.fingerprint, info.data.split_fingerprint):
         raise ExportError(f"the images must be those of {path}, but {info.data.source} has other ones or another split")
-    test = dataset.splits["test"]
-    data = LabelledImages(torch.from_numpy(dataset.images[test]), torch.from_numpy(dataset.labels[test]))
-    accuracy = count_correct(loaded, data) / len(test)
+    test = open_split(dataset, "test", facts.side)
+    with torch.inference_mode():
+        batches = test.batches(SCORING_BATCH)
+        correct = sum(int((loaded(images).argmax(1) == labels).sum()) for images, labels in batches)
+    accuracy = correct / len(test)
     if accuracy != info.weights.test_accuracy:
         raise ExportError(
             f"{path} must state what its weights score, but states {info.weights.test_accuracy}, scored {accuracy}"

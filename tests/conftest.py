@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     },
     "budget": {"params": "1.0x", "macs": "1.0x"},
     "methods": [{"name": "compensation", "approaches": ["IV"], "tolerance": 0.1}],
-    "train": {"preset": "borji", "epochs": 1, "seeds": 2},
+    "train": {"preset": "borji", "epochs": 1, "seeds": 2, "confirm": 0, "deterministic": True},
     "search": {"max_candidates": 2, "workers": 2},
     "storage": "sqlite:///nas.db",
 }

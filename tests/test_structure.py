@@ -20,7 +20,7 @@ PACKAGES = {  # what each may import of the others
     "nas": {"dashboards", "trials", "search_spaces"},
 }
 ONLY_IN = {
-    "ray": {"trials/ray_tune.py"},
+    "ray": {"trials/ray_tune.py", "trials/ray_workers.py"},
     "optuna": {"trials/store.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
@@ -36,7 +36,16 @@ TORCH = (  # of search_spaces
     "search_spaces/torchvision_networks.py",
     "search_spaces/trace/",
 )
-LAZY = {"trials/image_source.py", "nas/cli.py", "nas/__init__.py", "nas/networks.py"}
+LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
+    "trials/torchvision_source.py",
+    "trials/loop.py",
+    "trials/precision.py",
+    "trials/ray_workers.py",
+    "nas/cli.py",
+    "nas/__init__.py",
+    "nas/networks.py",
+    "nas/run.py",
+}
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 

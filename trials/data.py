@@ -1,9 +1,10 @@
 """Which images there are, how they are divided, and what a decoded dataset is."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from search_spaces import NasError, content_id
 from trials.fields import Count, Real
 
 SplitName = Literal["train", "validation", "test"]
+CHUNK_BYTES = 2**22  # of pixels that are worked on at once
 
 
 class DataError(NasError):
@@ -53,6 +55,13 @@ class DataSettings(BaseModel):
         "differ; by default their own.",
     )
     unreadable_share: Real = Field(0.01, ge=0, le=1, description="Share of the images that may be unreadable.")
+    memory_share: Real = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the memory up to which the images of one resolution are read into it ahead; larger ones "
+        "are read from disk as they are needed.",
+    )
     split: SplitSettings = Field(default_factory=SplitSettings, description="Stratified split.")
 
 
@@ -67,17 +76,29 @@ class SourceFacts:
     own: Mapping[SplitName, int] = field(default_factory=dict)  # sizes of the source's own splits
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceImage:
+    """An image that is not decoded yet: encoded bytes (none where they cannot be read), or what PIL or numpy hold."""
+
+    name: str
+    split: SplitName | None
+    label: str
+    content: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Decoded images uint8 [N, C, H, W], labels int64 [N], and the indices int64 of each split.
 
-    Equal when the fingerprints are, so that a worker, to which it comes anew with every job, prepares it once.
+    `memory_share` is that of the settings; it changes no number. Equal when the fingerprints are, so that a worker, to
+    which it comes anew with every job, prepares it once.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     splits: dict[SplitName, NDArray[np.int64]]
     unreadable: tuple[str, ...] = ()
+    memory_share: float = 0.25
 
     def __getstate__(self) -> dict[str, Any]:
         """Images that are mapped from a file go to workers by its name: all processes of a machine share its pages."""
@@ -123,6 +144,35 @@ def split_sizes(split: SplitSettings, facts: SourceFacts) -> dict[SplitName, int
     test = facts.own.get("test", round(free * split.test))
     validation = facts.own.get("validation", round(free * split.validation))
     return {"train": facts.images - test - validation, "validation": validation, "test": test}
+
+
+@lru_cache(maxsize=8)
+def channel_statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over the training split, of pixels in [0, 1].
+
+    Exact up to the last rounding: from the number of pixels of each grey level.
+    """
+    indices, channels = dataset.splits["train"], dataset.images.shape[1]
+    counts = np.zeros((channels, 256), np.int64)
+    for rows in chunks(len(indices), dataset.images[0].nbytes):
+        pixels = dataset.images[indices[rows]]
+        for channel in range(channels):
+            counts[channel] += np.bincount(pixels[:, channel].reshape(-1), minlength=256)
+    means, stds = [], []
+    for histogram in counts.tolist():  # Python's integers: products of these sums would not fit 64 bits
+        n = sum(histogram)
+        first = sum(level * count for level, count in enumerate(histogram))
+        second = sum(level**2 * count for level, count in enumerate(histogram))
+        means.append(first / (255 * n))
+        stds.append(math.sqrt(n * second - first**2) / (255 * n))
+    return means, stds
+
+
+def chunks(count: int, image_bytes: int) -> Iterator[slice]:
+    """Runs of images that are not more than CHUNK_BYTES together."""
+    step = max(1, CHUNK_BYTES // image_bytes)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def fingerprint_of(*arrays: NDArray[np.generic]) -> str:

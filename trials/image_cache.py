@@ -8,26 +8,28 @@ import io
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from platformdirs import user_cache_path
 
 from search_spaces import content_id
-from trials.data import DataError, DataSettings, SplitName, fingerprint_of
-from trials.image_source import SourceImage, list_folder, read_source
+from trials.data import DataError, DataSettings, SourceImage, SplitName, fingerprint_of
+from trials.image_source import list_folder, read_source
+from trials.torchvision_source import TORCHVISION
 
-DECODER_VERSION = 1  # raise it when decoding changes pixels
-WINDOW = 1024  # images in memory while decoding
+DECODER_VERSION = 2  # raise it when decoding changes pixels
+AHEAD = 64  # images that are read and decoded before they are written
+CHUNK = 1024  # images in memory while channels are dropped
 SPLIT_CODES: tuple[SplitName | None, ...] = (None, "train", "validation", "test")
 Pixels = NDArray[np.uint8]
 
@@ -62,8 +64,8 @@ def open_images(settings: DataSettings) -> DecodedImages:
                     _decode(settings, folder)
         except OSError as error:
             raise DataError(
-                f"decoded images must be kept in {folder.parent}, but: {error.strerror or error}; make it writable, or "
-                "set XDG_CACHE_HOME"
+                f"decoded images must be kept in {folder.parent}, but: {error.strerror or error}; make room there "
+                "and make it writable, or set XDG_CACHE_HOME"
             ) from error
     return _open(folder, settings)
 
@@ -71,13 +73,16 @@ def open_images(settings: DataSettings) -> DecodedImages:
 def _identity(settings: DataSettings) -> list[Any]:
     """What the source is: equal where it would be decoded to the same pixels."""
     path = Path(settings.source).expanduser()
-    found: Any = settings.root
-    if path.is_dir():
+    name = str(path.resolve())
+    found: Any = None
+    if settings.source.startswith(TORCHVISION):
+        name, found = settings.source, str(Path(settings.root).expanduser().resolve())
+    elif path.is_dir():
         lines = (f"{p.relative_to(path)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in list_folder(path))
         found = sha256("\n".join(lines).encode()).hexdigest()
     elif path.is_file():
         found = [path.stat().st_size, path.stat().st_mtime_ns]
-    return [DECODER_VERSION, str(path.resolve()), found, settings.side or 0]
+    return [DECODER_VERSION, name, found, settings.side or 0]
 
 
 def _open(folder: Path, settings: DataSettings) -> DecodedImages:
@@ -101,7 +106,8 @@ def _open(folder: Path, settings: DataSettings) -> DecodedImages:
 
 def _decode(settings: DataSettings, folder: Path) -> None:
     """Make the folder: whole, or not at all."""
-    part = folder.with_suffix(f".{os.getpid()}.part")
+    part = folder.with_suffix(".part")  # one process at a time, which holds the lock; an old one is of a killed process
+    shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
         found = _write_pixels(settings, part / "images.bin")
@@ -143,25 +149,30 @@ class _Found:
 
 def _write_pixels(settings: DataSettings, path: Path) -> _Found:
     found = _Found(settings.side)
-    with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as threads:
-        for window in _windows(read_source(settings.source, settings.root)):
-            decoded = threads.map(lambda image: _decode_image(image.content, settings.side), window)
-            for image, pixels in zip(window, decoded, strict=True):
-                if pixels is None:
-                    found.unreadable.append(image.name)
-                    continue
-                _check_side(found, image.name, pixels)
-                found.grey = found.grey and len(pixels) == 1
-                found.labels.append(image.label)
-                found.splits.append(image.split)
-                file.write(np.broadcast_to(pixels, (3, *pixels.shape[1:])).tobytes())
+    with path.open("wb") as file:
+        for image, pixels in _decoded(read_source(settings.source, settings.root), settings.side):
+            if pixels is None:
+                found.unreadable.append(image.name)
+                continue
+            _check_side(found, image.name, pixels)
+            found.grey = found.grey and len(pixels) == 1
+            found.labels.append(image.label)
+            found.splits.append(image.split)
+            file.write(np.broadcast_to(pixels, (3, *pixels.shape[1:])).tobytes())
     return found
 
 
-def _windows(images: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:
-    iterator = iter(images)
-    while window := list(islice(iterator, WINDOW)):
-        yield window
+def _decoded(images: Iterable[SourceImage], side: int | None) -> Iterator[tuple[SourceImage, Pixels | None]]:
+    """The images in their order with their pixels, of which not more than AHEAD wait in memory."""
+    waiting: deque[tuple[SourceImage, Future[Pixels | None]]] = deque()
+    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as threads:
+        for image in images:
+            waiting.append((image, threads.submit(_decode_image, image.content, side)))
+            if len(waiting) == AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
 
 
 def _decode_image(content: Any, side: int | None) -> Pixels | None:
@@ -170,13 +181,20 @@ def _decode_image(content: Any, side: int | None) -> Pixels | None:
         image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image.squeeze(-1) if image.ndim == 3 and image.shape[-1] == 1 else image)
-        image = image.convert("L" if image.mode in ("1", "L", "I", "I;16", "F") else "RGB")
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        image = _eight_bits(image)
+    except Exception:  # Pillow's readers raise some ten kinds of errors on damaged files
         return None
     if side is not None and image.size != (side, side):
         image = _crop(image, side)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey or RGB, without transparency; of sixteen bits the upper eight, where Pillow would make nearly all white."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    return image.convert("L" if image.mode in ("1", "L", "LA", "La", "F") else "RGB")
 
 
 def _crop(image: Image.Image, side: int) -> Image.Image:
@@ -231,7 +249,7 @@ def _drop_colours(path: Path, count: int, side: int) -> tuple[int, int, int, int
     colour = np.memmap(path, np.uint8, "r", shape=(count, 3, side, side))
     grey = path.with_suffix(".grey")
     with grey.open("wb") as file:
-        for start in range(0, count, WINDOW):
-            file.write(np.ascontiguousarray(colour[start : start + WINDOW, :1]).tobytes())
+        for start in range(0, count, CHUNK):
+            file.write(np.ascontiguousarray(colour[start : start + CHUNK, :1]).tobytes())
     grey.replace(path)
     return (count, 1, side, side)

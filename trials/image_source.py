@@ -3,22 +3,22 @@
 An image comes with its split, if the source has splits of its own, and the name of its class.
 """
 
-import inspect
+import math
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trials.data import DataError, SplitName
+from trials.data import DataError, SourceImage, SplitName
+from trials.torchvision_source import TORCHVISION, read_torchvision
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-TORCHVISION = "torchvision:"
 # how data sets name their parts
 SPLITS: dict[str, SplitName] = {
     "train": "train",
@@ -30,21 +30,11 @@ SPLITS: dict[str, SplitName] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceImage:
-    """An image that is not decoded yet: encoded bytes, or pixels as PIL or numpy give them."""
-
-    name: str
-    split: SplitName | None
-    label: str
-    content: Any
-
-
 def read_source(source: str, root: str) -> Iterator[SourceImage]:
     """All images of a source in a fixed order; raises DataError where it is none."""
     path = Path(source).expanduser()
     if source.startswith(TORCHVISION):
-        return _read_torchvision(source.removeprefix(TORCHVISION), root)
+        return read_torchvision(source.removeprefix(TORCHVISION), root)
     if path.is_dir():
         return _read_folder(path)
     if path.name.endswith(ARCHIVES) and path.is_file():
@@ -67,7 +57,10 @@ def _read_folder(folder: Path) -> Iterator[SourceImage]:
     place = _placed([PurePosixPath(path.as_posix()) for path in paths])
     for path in paths:
         split, label = place(PurePosixPath(path.as_posix()))
-        yield SourceImage(name=path.as_posix(), split=split, label=label, content=(folder / path).read_bytes())
+        content = b""
+        with suppress(OSError):  # one that may not be read is as one that is damaged
+            content = (folder / path).read_bytes()
+        yield SourceImage(name=path.as_posix(), split=split, label=label, content=content)
 
 
 def _read_archive(path: Path) -> Iterator[SourceImage]:
@@ -130,86 +123,46 @@ def _read_npz(path: Path) -> Iterator[SourceImage]:
     """Arrays `images` and `labels`, or those of each split: `x_train`, `y_train`, or `train_images`, `train_labels`."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+            pairs = _array_pairs(set(file.files))
+            if not pairs:
+                raise DataError(
+                    f"{path} must hold images and labels, or x_train and y_train, or train_images and train_labels "
+                    f"(and so on for val and test), but holds {', '.join(file.files)}"
+                )
+            for split, images, labels in pairs:
+                yield from _read_arrays(path, split, images, file[labels])
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} must be an .npz file of arrays, but: {error}") from error
-    found = False
-    for prefix, split in {"": None, **SPLITS}.items():
-        for images, labels in ((f"x_{prefix}", f"y_{prefix}"), (f"{prefix}_images", f"{prefix}_labels")):
-            names = ("images", "labels") if not prefix else (images, labels)
-            if arrays.keys() >= set(names) and not (found and not prefix):
-                found = True
-                yield from _read_arrays(path, split, arrays[names[0]], arrays[names[1]])
-            if not prefix:
-                break
-    if not found:
-        raise DataError(
-            f"{path} must hold images and labels, or x_train and y_train, or train_images and train_labels (and so on "
-            f"for val and test), but holds {', '.join(arrays)}"
-        )
 
 
-def _read_arrays(
-    path: Path, split: SplitName | None, images: NDArray[Any], labels: NDArray[Any]
-) -> Iterator[SourceImage]:
+def _array_pairs(names: set[str]) -> list[tuple[SplitName | None, str, str]]:
+    """Splits with the names of their images and labels."""
+    wanted: list[tuple[SplitName | None, str, str]] = [(None, "images", "labels")]
+    for prefix, split in SPLITS.items():
+        wanted += [(split, f"x_{prefix}", f"y_{prefix}"), (split, f"{prefix}_images", f"{prefix}_labels")]
+    found = [pair for pair in wanted if {pair[1], pair[2]} <= names]
+    return found[:1] if found and found[0][0] is None else found
+
+
+def _read_arrays(path: Path, split: SplitName | None, images: str, labels: NDArray[Any]) -> Iterator[SourceImage]:
+    """One image after the other: an array in a file may be larger than the memory."""
     labels = labels.reshape(len(labels), -1)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != (len(images), 1):
-        raise DataError(
-            f"{path} must hold uint8 images [N, H, W] or [N, H, W, C] and one label each, but holds "
-            f"{images.dtype} {list(images.shape)} and labels {list(labels.shape)}"
-        )
-    for i, (image, label) in enumerate(zip(images, labels[:, 0], strict=True)):
-        yield SourceImage(name=f"{split or 'image'} {i}", split=split, label=f"{label:>9}", content=image)
-
-
-def _read_torchvision(name: str, root: str) -> Iterator[SourceImage]:
-    from torchvision import datasets
-
-    kind = getattr(datasets, name, None) if name in datasets.__all__ else None
-    if kind is None:
-        raise DataError(f"{TORCHVISION} must be followed by a dataset such as CIFAR10 or SVHN, but got {name!r}")
-    for split, settings in _torchvision_splits(kind):
-        try:
-            dataset = _open_torchvision(kind, root, settings)
-        except Exception as error:  # each dataset raises its own
-            reason = " ".join(str(error).split())[:200]
+    with ZipFile(path) as archive, archive.open(f"{images}.npy") as file:
+        shape, by_columns, dtype = _read_header(file)
+        if dtype != np.uint8 or len(shape) not in (3, 4) or labels.shape != (shape[0], 1):
             raise DataError(
-                f"{TORCHVISION}{name} must be in data.root {root!r}, or be downloaded, but: {reason}"
-            ) from error
-        names = getattr(dataset, "classes", None)
-        for i in range(len(dataset)):
-            image, label = dataset[i]
-            if not isinstance(label, int | np.integer):
-                raise DataError(f"{TORCHVISION}{name} must give one class an image, but gives {type(label).__name__}")
-            shown = f"{int(label):>9}" if names is None else f"{int(label):>9} {names[int(label)]}"
-            yield SourceImage(name=f"{split or 'image'} {i}", split=split, label=shown, content=image)
+                f"{path} must hold uint8 images [N, H, W] or [N, H, W, C] and one label each, but holds "
+                f"{dtype} {list(shape)} and labels {list(labels.shape)}"
+            )
+        if by_columns:
+            raise DataError(f"{path} must hold {images} image by image (C order); save numpy.ascontiguousarray of it")
+        for i, label in enumerate(labels[:, 0]):
+            content = np.frombuffer(file.read(math.prod(shape[1:])), np.uint8).reshape(shape[1:])
+            yield SourceImage(name=f"{split or 'image'} {i}", split=split, label=f"{label:>9}", content=content)
 
 
-def _open_torchvision(kind: Any, root: str, settings: dict[str, Any]) -> Any:
-    try:
-        return kind(root, **settings)
-    except (RuntimeError, FileNotFoundError):
-        if "download" not in inspect.signature(kind).parameters:
-            raise
-        return kind(root, download=True, **settings)
-
-
-def _torchvision_splits(kind: Any) -> list[tuple[SplitName | None, dict[str, Any]]]:
-    """The parts of a dataset, as its own arguments name them."""
-    parameters = inspect.signature(kind).parameters
-    if "train" in parameters:
-        return [("train", {"train": True}), ("test", {"train": False})]
-    if "split" not in parameters:
-        return [(None, {})]
-    text = (inspect.getdoc(kind) or "").lower()
-    parts: list[tuple[SplitName | None, dict[str, Any]]] = [
-        (SPLITS.get(word, "train"), {"split": word})
-        for word in ("train", "trainval", "val", "valid", "test")
-        if any(quoted in text for quoted in (f'"{word}"', f"``{word}``", f"'{word}'"))
-    ]
-    names = {settings["split"] for _, settings in parts}
-    if "train" in names:
-        parts = [part for part in parts if part[1]["split"] != "trainval"]
-    if not any(split == "test" for split, _ in parts):  # Imagenette scores on val
-        parts = [("test" if split == "validation" else split, settings) for split, settings in parts]
-    return parts
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first index runs fastest, and type."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)

@@ -10,12 +10,16 @@ from trials.recipe import Recipe
 
 Kind = Literal["train", "test"]
 # Raise it when the training code changes what a job's numbers are: stored results are then not taken for new ones.
-NUMBERS_VERSION = 1
+NUMBERS_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Train a network and score it on validation, or score trained weights on test."""
+    """Train a network and score it on validation, or score trained weights on test.
+
+    A training may end early, after `until` of the recipe's epochs: its schedule is that of the whole training, which
+    can be continued later to the same numbers.
+    """
 
     kind: Kind
     architecture: Architecture
@@ -25,6 +29,11 @@ class Job:
     seed: int
     weights_sha256: str = ""  # of the weights to score; a training job has none
     start_sha256: str = ""  # of the weights that training starts from, where it does not start afresh
+    until: int | None = None  # epochs after which a partial training ends
+
+    def __post_init__(self) -> None:
+        whole = self.until is None or (self.kind == "train" and 1 <= self.until < self.recipe.epochs)
+        assert whole, f"a partial training ends after 1 to {self.recipe.epochs - 1} epochs, not {self.until}"
 
     @cached_property
     def id(self) -> str:
@@ -36,8 +45,17 @@ class Job:
         return replace(self, kind="test", weights_sha256=weights_sha256)
 
     def training(self) -> "Job":
-        """The job that makes the weights."""
-        return replace(self, kind="train", weights_sha256="")
+        """The whole training that makes the weights, or that this one is the beginning of."""
+        return replace(self, kind="train", weights_sha256="", until=None)
+
+    def ending(self, epochs: int) -> "Job":
+        """The training up to this epoch; the whole one where it is the last."""
+        return replace(self, until=epochs if epochs < self.recipe.epochs else None)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs after which it ends."""
+        return self.until or self.recipe.epochs
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` takes back."""
@@ -51,6 +69,7 @@ class Job:
             "seed": self.seed,
             "weights_sha256": self.weights_sha256,
             **start,
+            **({"until": self.until} if self.until else {}),
         }
 
     @staticmethod
@@ -65,17 +84,24 @@ class Job:
             seed=data["seed"],
             weights_sha256=data["weights_sha256"],
             start_sha256=data.get("start_sha256", ""),
+            until=data.get("until"),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
-    """What a job found: `correct` of `images` of its split, and the hash of the weights that it made or used."""
+    """What a job found: `correct` of `images` of its split, and the hash of the weights that it made or used.
+
+    `losses` are the mean training losses of the epochs, `wall_seconds` this job's share of the time of those that it
+    was trained with, `members` how many these were.
+    """
 
     correct: int
     images: int
     weights_sha256: str
     wall_seconds: float
+    losses: tuple[float, ...] = ()
+    members: int = 1
 
     @property
     def accuracy(self) -> float:
@@ -83,8 +109,13 @@ class JobResult:
         return self.correct / self.images
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; `JobResult(**data)` takes it back."""
+        """Plain data that `from_json` takes back."""
         return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "JobResult":
+        """The result that `to_json` wrote."""
+        return JobResult(**{**data, "losses": tuple(data.get("losses", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +124,6 @@ class JobFailure:
 
     message: str
     settled: bool = False
+
+
+Outcome = JobResult | JobFailure

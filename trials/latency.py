@@ -1,26 +1,30 @@
 """How long a network takes for a batch, measured."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import fmean, median
 
 import torch
 
 from search_spaces import Architecture, NasError
 from search_spaces.build import build
+from trials.device_lock import DeviceLockError, measuring_on
 
-WARM_UP, MEASURED = 20, 80  # batches, as NeuralScale's authors
+# NeuralScale's authors report the mean of 80 batches of 100 images after 20 batches of warm-up.
+WARM_UP, MEASURED, PAPER_BATCH = 20, 80, 100
 
 
 class LatencyError(NasError):
-    """A device that does not exist, or a batch that is none."""
+    """A device that does not exist or cannot be had alone, or a batch that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Median time of one batch, and how it was measured."""
+    """Median and mean time of one batch, and how it was measured."""
 
     median_ms: float
+    mean_ms: float
     lowest_ms: float
     batch_size: int
     device: str
@@ -40,10 +44,12 @@ def measure_latency(
     device: str = "cpu",
     warm_up: int = WARM_UP,
     measured: int = MEASURED,
+    on_wait: Callable[[], None] | None = None,
 ) -> Latency:
-    """Median milliseconds of a forward pass on blank images, after a warm-up; one thread on a CPU.
+    """Milliseconds of a forward pass on blank images, after a warm-up; one thread on a CPU.
 
-    Raises LatencyError for a batch size below 1 and for a device that torch does not have.
+    Nothing trains on the device meanwhile: it waits for running jobs, after a call of `on_wait`, and holds up new ones.
+    Raises LatencyError for a batch size below 1, a device that torch does not have, and one that cannot be locked.
     """
     if batch_size < 1:
         raise LatencyError(f"the batch size must be at least 1, but is {batch_size}")
@@ -51,7 +57,9 @@ def measure_latency(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        times = _time_batches(architecture, batch_size, place, warm_up + measured)
+        times = _time_batches(architecture, batch_size, place, warm_up + measured, on_wait)
+    except DeviceLockError as error:
+        raise LatencyError(str(error)) from error
     except RuntimeError as error:  # out of memory, above all
         raise LatencyError(
             f"a batch of {batch_size} at {architecture.resolution} px must fit into memory, but: {_first_line(error)}"
@@ -61,6 +69,7 @@ def measure_latency(
     kept = times[warm_up:]
     return Latency(
         median_ms=median(kept),
+        mean_ms=fmean(kept),
         lowest_ms=min(kept),
         batch_size=batch_size,
         device=_device_name(place),
@@ -70,11 +79,13 @@ def measure_latency(
     )
 
 
-def _time_batches(architecture: Architecture, batch_size: int, place: torch.device, batches: int) -> list[float]:
+def _time_batches(
+    architecture: Architecture, batch_size: int, place: torch.device, batches: int, on_wait: Callable[[], None] | None
+) -> list[float]:
     network = build(architecture).eval().to(place).to(memory_format=torch.channels_last)
     images = torch.zeros(batch_size, *architecture.input, device=place).to(memory_format=torch.channels_last)
     times = []
-    with torch.inference_mode():
+    with measuring_on(str(place), on_wait), torch.inference_mode():
         for _ in range(batches):
             start = time.perf_counter()
             network(images)

@@ -1,39 +1,35 @@
 """What stands between the search and those who run its jobs; and the runner without Ray."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from trials.data import Dataset
-from trials.job import Job, JobFailure, JobResult
-from trials.run import run_job
-from trials.train import TrainingDiverged
-
-Outcome = JobResult | JobFailure
+from trials.job import Job, Outcome
 
 
 class JobSource(Protocol):
-    """Hands out jobs and takes their outcomes. All calls come from the driver's main thread."""
+    """Hands out packs of jobs and takes their outcomes. All calls come from the driver's main thread."""
 
-    def ask(self) -> Job | None:
-        """The next job, or None while the running ones must be awaited or when there are no more."""
+    def ask(self) -> tuple[Job, ...]:
+        """The next pack, for one worker; empty while running jobs must be awaited or when there are no more."""
 
     def finished(self) -> bool:
         """True when no job is left to hand out and none is running."""
 
-    def tell(self, job: Job, outcome: Outcome) -> None:
-        """The outcome of a job that `ask` gave."""
+    def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+        """The outcomes of a pack that `ask` gave, all of them at once."""
 
 
-def try_job(job: Job, dataset: Dataset, folder: Path) -> Outcome:
-    """The job's result, or why it has none."""
-    try:
-        return run_job(job, dataset, folder)
-    except Exception as error:  # whatever it is, the other jobs go on; the message is kept with the trial
-        message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return JobFailure(message=message, settled=isinstance(error, TrainingDiverged))
+def try_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
+    """For each job of a pack its result, or why it has none."""
+    # torch takes seconds to import, and the driver of a search on Ray, which imports this module, needs none of it
+    from trials.run import run_jobs
+
+    return run_jobs(jobs, dataset, folder, device)
 
 
-def run_locally(source: JobSource, dataset: Dataset, folder: Path) -> None:
-    """One job after the other in this process: for debugging, and where Ray cannot run."""
-    while job := source.ask():
-        source.tell(job, try_job(job, dataset, folder))
+def run_locally(source: JobSource, dataset: Dataset, folder: Path, *, device: str = "cpu") -> None:
+    """One pack after the other in this process: for debugging, and where Ray cannot run."""
+    while jobs := source.ask():
+        source.tell(list(zip(jobs, try_jobs(jobs, dataset, folder, device), strict=True)))

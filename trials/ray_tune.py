@@ -1,78 +1,63 @@
-"""Runs the jobs of a search on Ray Tune. No other module imports Ray."""
+"""Runs the jobs of a search on Ray Tune."""
 
-import json
-import logging
 import os
-import secrets
-import signal
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-# Ray reads these when it is imported: no telemetry, no folder of logs per trial, Ctrl-C is ours, every service on
-# the loopback address (the variable's name is of other systems, its effect is not), and a token that lives in this
-# process's environment instead of a file under HOME.
-os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-    RAY_AUTH_MODE="token",
-    RAY_AUTH_TOKEN=secrets.token_hex(32),
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-    TUNE_DISABLE_SIGINT_HANDLER="1",
-    RAY_AIR_NEW_OUTPUT="0",
-)
+# isort: off
+from trials.ray_workers import DIED, Workers, pack_text, read_outcomes  # first: it sets what Ray reads at its import
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
+# isort: on
 
 from search_spaces import NasError
 from trials.data import Dataset
-from trials.job import Job, JobFailure, JobResult
-from trials.loop import JobSource, Outcome, try_job
+from trials.job import Job, JobFailure
+from trials.loop import JobSource
 
-_METRIC = "accuracy"
-
-
-class WorkersError(NasError):
-    """Ray that cannot start."""
+_METRIC = "jobs"
 
 
-class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
-    """Tune's view of a job source: one Tune trial is one job."""
+class _Packs(Searcher):  # type: ignore[misc, unused-ignore]
+    """Tune's view of a job source: one Tune trial is one pack, for one of the workers."""
 
-    def __init__(self, source: JobSource) -> None:
+    def __init__(self, source: JobSource, workers: int) -> None:
         super().__init__(metric=_METRIC, mode="max")
         self._source = source
-        self._running: dict[str, Job] = {}
+        self._free = set(range(workers))
+        self._running: dict[str, tuple[int, tuple[Job, ...]]] = {}
         self.error: NasError | None = None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job as a Tune configuration; None while Tune should wait."""
+        """The next pack as a Tune configuration; None while Tune should wait."""
+        if self.error is None and not self._free:
+            return None
         try:
-            job = self._source.ask()
+            jobs = self._source.ask()
         except NasError as error:
             self.error = error
         if self.error is not None:
             return Searcher.FINISHED
-        if job is None:
+        if not jobs:
             return Searcher.FINISHED if self._source.finished() else None
-        self._running[trial_id] = job
-        return {"job": json.dumps(job.to_json())}
+        worker = self._free.pop()
+        self._running[trial_id] = worker, jobs
+        return {"jobs": pack_text(jobs), "worker": worker}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Pass the outcome on; an error here means that the worker's process died."""
-        job = self._running.pop(trial_id)
+        """Pass the outcomes on; an error here means that the trial's process died."""
+        worker, jobs = self._running.pop(trial_id)
+        self._free.add(worker)
         if self.error is not None:  # Tune is ending: what it stopped has no outcome
             return
-        outcome: Outcome = JobFailure(message="the worker process died (out of memory, or killed)")
-        if not error and result is not None:
-            reported = json.loads(result["outcome"])
-            outcome = JobFailure(**reported) if "message" in reported else JobResult(**reported)
+        text = None if error or result is None else result["outcomes"]
+        outcomes = read_outcomes(text) if text else [JobFailure(message=DIED)] * len(jobs)
         try:
-            self._source.tell(job, outcome)
+            self._source.tell(list(zip(jobs, outcomes, strict=True)))
         except NasError as failure:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead
             self.error = failure
 
@@ -90,8 +75,8 @@ class _Jobs(Searcher):  # type: ignore[misc, unused-ignore]
 class _StopOnError(tune.Stopper):  # type: ignore[misc, unused-ignore]
     """Ends the run when an outcome could not be kept, as on a full disk."""
 
-    def __init__(self, jobs: _Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, packs: _Packs) -> None:
+        self._packs = packs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped."""
@@ -99,60 +84,38 @@ class _StopOnError(tune.Stopper):  # type: ignore[misc, unused-ignore]
 
     def stop_all(self) -> bool:
         """True after an error."""
-        return self._jobs.error is not None
+        return self._packs.error is not None
 
 
-def _trainable(config: dict[str, Any], *, dataset: Dataset, folder: str) -> None:
-    """In a worker: run one job and report it once."""
-    outcome = try_job(Job.from_json(json.loads(config["job"])), dataset, Path(folder))
-    accuracy = outcome.accuracy if isinstance(outcome, JobResult) else 0.0
-    tune.report({_METRIC: accuracy, "outcome": json.dumps(asdict(outcome))})
+def _trainable(config: dict[str, Any], *, workers: Workers, dataset: list[Any], folder: str) -> None:
+    """In a process of Tune's: have a worker run one pack, and report it once. `dataset` holds a reference alone."""
+    worker = workers.actors[config["worker"]]
+    outcomes = None
+    try:
+        ray.get(worker.ready.options(max_task_retries=-1).remote())  # also where it must be started anew first
+        outcomes = ray.get(worker.run.remote(config["jobs"], dataset[0], folder, workers.device))
+    except RayActorError:
+        pass
+    tune.report({_METRIC: 1, "outcomes": outcomes})
 
 
-def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, *, workers: int) -> None:
-    """Run all jobs of the source on `workers` actors of one core each; images are placed once per node.
+def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, workers: Workers) -> None:
+    """Run all jobs of the source on the workers; images are placed once per node.
 
-    Raises KeyboardInterrupt on Ctrl-C, and what the source raises, after every Ray process has been stopped;
-    WorkersError where Ray cannot start.
+    Raises KeyboardInterrupt on Ctrl-C, and what the source raises.
     """
-    for name in ("ray", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # our own progress and errors are shown instead
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers)  # start all workers at once, not one after the other
-    _start_ray(workers)
-    try:
-        with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
-            _fit(source, dataset, folder, scratch)
-    finally:
-        ray.shutdown()
-
-
-def _start_ray(workers: int) -> None:
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(
-            address="local",  # never a cluster that happens to run on this machine
-            num_cpus=workers,
-            num_gpus=0,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            logging_level=logging.CRITICAL,
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        ray.shutdown()
-        reason = " ".join(str(error).split())[:300]
-        raise WorkersError(f"Ray must be able to start on this machine, but: {reason}; try --local") from error
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place, which ends this process at once
-
-
-def _fit(source: JobSource, dataset: Dataset, folder: Path, scratch: str) -> None:
-    trainable = tune.with_parameters(_trainable, dataset=dataset, folder=str(folder.resolve()))
-    jobs = _Jobs(source)
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 1}),
-        tune_config=tune.TuneConfig(search_alg=jobs, num_samples=-1, reuse_actors=True),
-        run_config=tune.RunConfig(storage_path=scratch, name="jobs", verbose=0, stop=_StopOnError(jobs)),
+    # start all trials' processes at once, not one after the other
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(workers.actors))
+    packs = _Packs(source, len(workers.actors))
+    trainable = tune.with_parameters(
+        _trainable, workers=workers, dataset=[ray.put(dataset)], folder=str(folder.resolve())
     )
-    tuner.fit()
-    if jobs.error is not None:
-        raise jobs.error
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 0, "trial": 1}),
+            tune_config=tune.TuneConfig(search_alg=packs, num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(storage_path=scratch, name="jobs", verbose=0, stop=_StopOnError(packs)),
+        )
+        tuner.fit()
+    if packs.error is not None:
+        raise packs.error

@@ -1,15 +1,15 @@
 """The database: our tables, and opening one that is ours, readable and not newer than we are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import JSON, Engine, String, create_engine, inspect, select
+from sqlalchemy import JSON, Engine, String, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from search_spaces import NasError
@@ -120,6 +120,48 @@ def open_engine(url: str, *, create: bool) -> Engine:
             engine.dispose()
             raise
     return engine
+
+
+def commit_quickly(engine: Engine) -> None:
+    """Puts the file into SQLite's write-ahead log, in which a commit is an append that waits for no disk.
+
+    A killed process loses nothing, as the system still holds what it wrote. After a power cut the file is whole, but
+    the last commits may be missing. A file that cannot be switched (in use, or on a file system without shared
+    memory) keeps its journal, and there every commit waits for the disk as before.
+    """
+    event.listen(engine, "connect", _wait_for_no_disk)
+    engine.dispose()  # connections from before have no such setting
+    with suppress(OperationalError), engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _wait_for_no_disk(connection: Any, _: object) -> None:
+    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def leave_as_one_file(engine: Engine) -> None:
+    """Back to a file that can be read in a folder that cannot be written; nothing where others have it open."""
+    with suppress(OperationalError), engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+
+
+def search_is_finished(url: str, name: str) -> bool:
+    """True when the search of this name is marked as complete; raises StoreError like `open_engine`."""
+    path = sqlite_path(url)
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with clear_errors(path):
+        engine = open_engine(url, create=True)
+        try:
+            if not inspect(engine).has_table(SearchRow.__tablename__):
+                return False
+            with Session(engine) as session:
+                row = session.get(SearchRow, name)
+                return row is not None and row.finished_at is not None
+        finally:
+            engine.dispose()
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """What a source holds: for files of the user's own, after decoding them once."""
 
 from trials.data import SOURCES, DataSettings, SourceFacts
-from trials.image_cache import open_images
+from trials.image_cache import DecodedImages, open_images
 
 
 def describe_source(settings: DataSettings) -> SourceFacts:
     """Raises DataError where the source is none or cannot be read."""
     if settings.source in SOURCES:
         return SOURCES[settings.source]
-    decoded = open_images(settings)
+    return facts_of(open_images(settings))
+
+
+def facts_of(decoded: DecodedImages) -> SourceFacts:
+    """What decoded images hold."""
     count, channels, side, _ = decoded.images.shape
     return SourceFacts(
         images=count,

@@ -8,7 +8,7 @@ finished, so none is ever left RUNNING.
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import islice
@@ -22,17 +22,20 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trials import schema
-from trials.job import Job, JobFailure, JobResult
+from trials.job import Job, JobFailure, JobResult, Outcome
 from trials.schema import (
     JobRow,
     SearchRow,
     StoreError,
     checkpoint_folder,
     clear_errors,
+    commit_quickly,
+    leave_as_one_file,
     make_tables,
     open_engine,
     schema_lock,
@@ -41,6 +44,7 @@ from trials.schema import (
 
 __all__ = ["SLACK", "Store", "StoreError", "StoredSearch", "TrialRecord"]
 
+_SHOWN = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 SLACK = "slack_"  # before a bound's name: the trial attribute that holds cost minus bound
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -59,6 +63,7 @@ class TrialRecord:
     attributes: Mapping[str, Any]
     objectives: Sequence[str]
     constraints: Mapping[str, float]
+    rungs: Mapping[int, float] = field(default_factory=dict)  # accuracy by epoch, of a race
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +86,18 @@ class Store:
         self.path: Path = sqlite_path(url)
         self.checkpoints: Path = checkpoint_folder(url)
         self._engine = open_engine(url, create=create)
+        self._writes = create
+        self._studies: dict[str, optuna.Study] = {}
         try:
             with self._clear_errors():
                 if create:
                     with schema_lock(url):
+                        commit_quickly(self._engine)
                         make_tables(self._engine)
-                        _open_optuna(url).engine.dispose()
-                self._optuna = _open_optuna(url)
+                        self._optuna = _open_optuna(url)
+                    commit_quickly(self._optuna.engine)
+                else:
+                    self._optuna = _open_optuna(url)
         except BaseException:
             self._engine.dispose()
             raise
@@ -97,6 +107,8 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self._optuna.engine.dispose()
+        if self._writes:
+            leave_as_one_file(self._engine)
         self._engine.dispose()
 
     @property
@@ -185,53 +197,62 @@ class Store:
                 for some in _batched(job_ids, 500)  # a statement takes a limited number of values
                 for row in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
             ]
-            return {job_id: JobResult(**result) for job_id, result in rows}
+            return {job_id: JobResult.from_json(result) for job_id, result in rows}
 
     def job(self, job_id: str) -> Job:
         """A job that is in the store."""
         with self._clear_errors(), Session(self._engine) as session:
             return Job.from_json(session.get_one(JobRow, job_id).job)
 
-    def record_result(self, job: Job, result: JobResult) -> None:
-        """Keep a job's result, in place of an earlier one."""
+    def record_results(self, results: Iterable[tuple[Job, JobResult]]) -> None:
+        """Keep the results of jobs, in place of earlier ones, all in one transaction."""
+        rows = [{"id": job.id, "job": job.to_json(), "result": result.to_json()} for job, result in results]
+        if not rows:
+            return
+        new = insert(JobRow)
+        kept = {"job": new.excluded.job, "result": new.excluded.result}
         with self._clear_errors(), Session(self._engine) as session, session.begin():
-            session.merge(JobRow(id=job.id, job=job.to_json(), result=result.to_json()))
+            session.execute(new.on_conflict_do_update(index_elements=["id"], set_=kept), rows)
 
     def trials(self, name: str) -> list[dict[str, Any]]:
-        """Attributes of the finished trials that we added to a search, in that order; of a failed one, `failure`."""
+        """Attributes of the trials that we added to a search, in that order; of a failed one, `failure`.
+
+        Of one that a race ended early, `pruned` is the epoch.
+        """
         with self._clear_errors():
             try:
                 study = optuna.load_study(study_name=name, storage=self._optuna)
             except KeyError:  # the process that began the search was killed before it made the study
                 return []
-            trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
+            trials = study.get_trials(deepcopy=False, states=list(_SHOWN))
         return [trial.user_attrs for trial in trials if "job_id" in trial.user_attrs]
 
-    def record_trial(self, name: str, trial: TrialRecord, outcome: JobResult | JobFailure) -> None:
-        """Add a finished trial to the study: COMPLETE with its objectives, or FAIL with the reason."""
-        complete = isinstance(outcome, JobResult)
+    def record_trial(self, name: str, trial: TrialRecord, outcome: Outcome | None) -> None:
+        """Add a finished trial to the study: COMPLETE with its objectives, or FAIL with the reason.
+
+        Without an outcome it is PRUNED: a race ended it after the last of its rungs.
+        """
         ended = datetime.now()
         seconds = outcome.wall_seconds if isinstance(outcome, JobResult) else 0.0
         frozen = create_trial(
-            state=TrialState.COMPLETE if complete else TrialState.FAIL,
+            state=_state(outcome),
             values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
             params=dict(trial.params),
             distributions={name: _distribution(values) for name, values in trial.spans.items()},
             user_attrs={
                 **trial.attributes,
                 **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},
-                **(
-                    {"wall_seconds": seconds}
-                    if isinstance(outcome, JobResult)
-                    else {"failure": outcome.message, "settled": outcome.settled}
-                ),
+                **_ending(trial, outcome),
             },
+            intermediate_values=dict(trial.rungs),
             # the list, not Trial.set_constraint: both Optuna's samplers and optuna-dashboard read it
             system_attrs={"constraints": list(trial.constraints.values())},
         )
         frozen.datetime_start, frozen.datetime_complete = ended - timedelta(seconds=seconds), ended
         with self._clear_errors():
-            optuna.load_study(study_name=name, storage=self._optuna).add_trial(frozen)
+            if name not in self._studies:
+                self._studies[name] = optuna.load_study(study_name=name, storage=self._optuna)
+            self._studies[name].add_trial(frozen)
 
 
 def _open_optuna(url: str) -> RDBStorage:
@@ -249,6 +270,20 @@ def _distribution(values: Sequence[int | str]) -> BaseDistribution:
     if numbers:
         return IntDistribution(min(numbers), max(numbers))
     return CategoricalDistribution(sorted(map(str, set(values))))
+
+
+def _state(outcome: Outcome | None) -> TrialState:
+    if outcome is None:
+        return TrialState.PRUNED
+    return TrialState.COMPLETE if isinstance(outcome, JobResult) else TrialState.FAIL
+
+
+def _ending(trial: TrialRecord, outcome: Outcome | None) -> dict[str, Any]:
+    if outcome is None:
+        return {"pruned": max(trial.rungs)}
+    if isinstance(outcome, JobFailure):
+        return {"failure": outcome.message, "settled": outcome.settled}
+    return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
 
 
 def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:

@@ -1,5 +1,6 @@
 """Scores, the front against brute force, and the winner."""
 
+from dataclasses import replace
 from itertools import product
 from statistics import mean, stdev
 
@@ -14,7 +15,8 @@ def network(number: int, accuracy: float, macs: int) -> ScoredNetwork:
     costs = {"params": 1, "macs": macs, "activation_elements": 1}
     return ScoredNetwork(
         id=str(number), method="m", resolution=20, costs=costs, slack={"macs": macs - 100},
-        validation=Score(by_seed={0: accuracy}), test=None, seconds=1.0, job_ids={0: str(number)},
+        validation=Score(by_seed={0: accuracy}, images=10), confirmed=None, test=None,
+        seconds=1.0, job_ids={0: str(number)},
     )  # fmt: skip
 
 
@@ -42,10 +44,22 @@ def test_winner_of_equals_is_the_cheaper() -> None:
 
 def test_mean_and_spread() -> None:
     values = {0: 0.9, 1: 0.92, 2: 0.97}
-    score = Score(by_seed=values)
+    score = Score(by_seed=values, images=1000)
     assert score.mean == mean(values.values())
     assert score.std == pytest.approx(stdev(values.values()))
-    assert Score(by_seed={0: 0.9}).to_json() == {"mean": 0.9, "std": None, "n": 1}
+    assert Score(by_seed={0: 0.9}, images=1000).to_json() == {
+        "mean": 0.9,
+        "std": None,
+        "n": 1,
+        "images": 1000,
+        "by_seed": {"0": 0.9},
+    }
+
+
+def test_fresh_seeds_are_what_counts() -> None:
+    lucky = replace(network(0, 0.99, 10), confirmed=Score(by_seed={1: 0.7, 2: 0.8}, images=10))
+    assert lucky.final.mean == pytest.approx(0.75)
+    assert _non_dominated([lucky, network(1, 0.9, 10)], ["accuracy", "macs"])[0].id == "1"
 
 
 def test_feasible_is_slack_at_most_zero() -> None:

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 
 from nas.cli import app
@@ -129,3 +130,14 @@ def test_next_commands_name_another_storage(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "next: nas export small -o winner.json --storage sqlite:///other.db" in done.stdout
     assert (tmp_path / "other.db-checkpoints").is_dir()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("flags", [[], ["--local"]])
+def test_gpu_that_is_not_there(tmp_path: Path, flags: list[str]) -> None:
+    spec = write_spec(tmp_path, search={"max_candidates": 2, "device": "cuda"})
+    done = run_nas(tmp_path, "search", str(spec), *flags)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: search.device cuda needs a GPU that torch can use, but there is none; set it to cpu\n"
+    )

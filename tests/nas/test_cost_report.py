@@ -1,12 +1,18 @@
 """`nas cost` as a person and as a script see it."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import run_nas
+from nas.measured import measure_latencies
+from search_spaces import Architecture
+from search_spaces.zoo import make_network
+from tests.conftest import NAS, environment, run_nas
+from trials.device_lock import training_on
+from trials.latency import Latency
 
 KEYS = {"params", "macs", "flops", "activation_elements", "peak_activation_elements", "convention"}
 
@@ -47,8 +53,9 @@ def test_the_table(tmp_path: Path) -> None:
     for text in (
         "289,570",
         "as ptflops counts",
-        "latency",
-        "median of 80 batches of 1 on cpu",
+        "latency of a batch of 1: median ",
+        "latency of a batch of 100: median ",
+        "cpu, threads: 1",
         "3 width groups: 10,10,50",
     ):
         assert text in done.stdout
@@ -56,9 +63,41 @@ def test_the_table(tmp_path: Path) -> None:
 
 
 def test_latency(tmp_path: Path) -> None:
-    found = cost(tmp_path, "lenet", "--latency", "--batch-size", "4")["latency"]
+    (found,) = cost(tmp_path, "lenet", "--latency", "--batch-size", "4")["latency"]
     assert 0 < found["lowest_ms"] <= found["median_ms"]
+    assert found["lowest_ms"] <= found["mean_ms"]
     assert (found["batch_size"], found["device"], found["warm_up"], found["measured"]) == (4, "cpu", 20, 80)
+    single, paper = cost(tmp_path, "lenet", "--latency")["latency"]
+    assert (single["batch_size"], paper["batch_size"]) == (1, 100)
+    assert single["median_ms"] < paper["lowest_ms"]
+
+
+def test_latency_waits_for_jobs_and_says_so(tmp_path: Path) -> None:
+    command = [NAS, "cost", "lenet", "--latency", "--batch-size", "1"]
+    with training_on("cpu"):
+        measuring = subprocess.Popen(
+            command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert measuring.stderr is not None
+        assert measuring.stderr.readline().startswith("waiting for the jobs that run on cpu")
+        assert measuring.poll() is None
+    output, errors = measuring.communicate(timeout=60)
+    assert (measuring.returncode, errors) == (0, "")
+    assert "latency of a batch of 1: median " in output
+
+
+def test_long_measurements_are_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def slow(architecture: Architecture, *, batch_size: int, device: str, on_wait: object) -> Latency:
+        del architecture, on_wait
+        return Latency(
+            median_ms=6.0, mean_ms=6.0 * batch_size, lowest_ms=6.0, batch_size=batch_size, device=device, threads=1,
+            warm_up=20, measured=80,
+        )  # fmt: skip
+
+    monkeypatch.setattr("nas.measured.measure_latency", slow)
+    assert [one.batch_size for one in measure_latencies(make_network("lenet"), None, "cpu")] == [1, 100]
+    line = "measuring batches of 100 takes about 1 min 0 s; --batch-size 1 leaves it out\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def change(path: Path, place: str, value: Any) -> None:
         ("weights.file", None, "must name its weights, but was printed without them"),
         ("architecture.nodes.0.kernel", 99, "must hold a network that can exist: node 'conv1'"),
         ("architecture.nodes.0.op", "attention", "node 'conv1': op must be one of"),
-        ("preprocessing.resize", "nearest", "preprocessing.resize must be 'bilinear, antialiased'"),
+        ("preprocessing.resize", "nearest", "preprocessing.resize must be 'bilinear, antialiased, whole grey levels'"),
     ],
 )
 def test_file_that_says_something_else(winner: Path, place: str, value: Any, message: str) -> None:

@@ -53,7 +53,8 @@ def test_front_listing(finished_search: Path) -> None:
     assert base["test_accuracy"]["n"] == winner["test_accuracy"]["n"] == 2
     assert winner["id"] in {point["id"] for point in points}
     for point in points:
-        assert set(point["validation_accuracy"]) == {"mean", "std", "n"}
+        assert set(point["validation_accuracy"]) == {"mean", "std", "n", "images", "by_seed"}
+        assert point["validation_accuracy"]["images"] == 1000
         assert point["feasible"]
         assert "test_accuracy" not in point
 
@@ -104,7 +105,8 @@ def test_quick_commands_load_neither_ray_nor_torch(finished_search: Path, comman
 
 def test_plan_listing(finished_search: Path) -> None:
     plan = listing(finished_search, "plan", "small.yaml", "--json")
-    assert {"base", "budget", "enumerated", "feasible", "costs", "candidates", "estimated_seconds"} == set(plan)
+    counted = {"enumerated", "feasible", "costs", "candidates", "epochs"}
+    assert set(plan) == {"base", "budget", "estimated_seconds"} | counted
     text = run_nas(finished_search, "plan", "small.yaml").stdout
     assert "networks enumerated" in text
     assert "on 2 workers of one core each, from a measured training step" in text

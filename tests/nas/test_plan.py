@@ -22,7 +22,8 @@ def test_the_example() -> None:
     assert len(plan.found.chosen) == 12
     assert plan.trainings == 39
     assert plan.networks[0] == plan.base
-    assert len({job.id for network in plan.networks for job in plan.problem.jobs(network.architecture, "x")}) == 39
+    jobs = [job for network in plan.networks for job in plan.problem.jobs(network.architecture, "x")]
+    assert len({job.id for job in jobs}) == 13 * (3 + 3)  # the seeds that networks are found with, and fresh ones
     base = plan.problem.base.cost
     for network in plan.found.chosen:
         cost = count_cost(network.architecture)
@@ -171,8 +172,8 @@ def test_time_is_of_the_measured_step_and_measured_once(tmp_path: Path) -> None:
         measured.append((architecture.id, recipe.epochs))
         return 0.01
 
-    # 3,000 training images in batches of 100, 10 epochs, 39 networks, 2 workers
-    expected = STARTUP_SECONDS + 0.01 * 30 * 10 * 39 / 2
+    # 3,000 training images in batches of 100, 10 epochs, 39 trainings, 3 fresh ones of base and five others, 2 workers
+    expected = STARTUP_SECONDS + 0.01 * 30 * 10 * (39 + 18) / 2
     for _ in range(2):
         assert estimate_seconds(plan, StepTimes(tmp_path), measure) == pytest.approx(expected)
     assert len(measured) == 3

@@ -20,6 +20,7 @@ races = st.builds(
     RaceSpec,
     rule=st.sampled_from(["halving", "asha"]),
     eta=st.integers(2, 5),
+    finalists=st.integers(1, 4),
     min_epochs=st.integers(1, 4),
     seeds=st.integers(1, 3),
 )
@@ -61,6 +62,9 @@ def test_sizes_and_epochs_by_hand() -> None:
     assert rung_sizes(10, (1, 3, 10), race) == (10, 4, 2)
     assert rung_sizes(1, (1, 3, 10), race) == (1, 1, 1)
     assert rung_sizes(0, (1, 3, 10), race) == (0, 0, 0)
+    assert rung_sizes(27, (1, 3, 10), RaceSpec(finalists=5)) == (27, 9, 5)
+    assert rung_sizes(27, (1, 3, 10), RaceSpec(finalists=12)) == (27, 12, 12)
+    assert rung_sizes(3, (1, 3, 10), RaceSpec(finalists=12)) == (3, 3, 3)
     # a network that goes 1 -> 3 -> 10 costs 10
     assert planned_epochs(1, 1, (1, 3, 10), race, base=False) == 10
     assert planned_epochs(1, 3, (1, 3, 10), race) == 30
@@ -70,7 +74,7 @@ def test_sizes_and_epochs_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"eta": 1}, {"eta": 11}, {"min_epochs": 0}, {"seeds": 0}, {"rule": "x"}, {"a": 1}]
+    "settings", [{"eta": 1}, {"eta": 11}, {"min_epochs": 0}, {"seeds": 0}, {"finalists": 0}, {"rule": "x"}, {"a": 1}]
 )
 def test_the_spec_is_checked(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -14,17 +14,17 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards import read_front
+from nas.begin import SearchError, lock_search
 from nas.export import ExportError, export_winner
 from nas.plan import Plan, make_plan
 from nas.progress import Progress
-from nas.search import Search, SearchError, lock_search
+from nas.search import Search
 from nas.spec import Spec
 from search_spaces import COSTS
-from trials.checkpoint import sha256
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
-from trials.run import checkpoint_path
 from trials.store import Store
+from trials.weights import checkpoint_path, sha256
 
 
 @pytest.fixture
@@ -61,18 +61,23 @@ def invented(job: Job) -> JobResult:
     return JobResult(correct=found, images=100, weights_sha256=sha256(weights_of(job)), wall_seconds=4.0)
 
 
-def answer(search: Search, store: Store, job: Job) -> None:
-    """Train it in a moment: weights first, then the outcome."""
-    checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
-    search.tell(job, invented(job))
+Answer = Callable[[Job], JobResult | JobFailure]
 
 
-def run(search: Search, store: Store, stop_after: int = 10**6) -> list[Job]:
-    """Answer up to `stop_after` jobs with invented outcomes, weights included."""
+def answer(search: Search, store: Store, pack: tuple[Job, ...], outcome_of: Answer = invented) -> None:
+    """Train a pack in a moment: weights first, then the outcomes."""
+    for job in pack:
+        if job.kind == "train" and job.until is None:
+            checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
+    search.tell([(job, outcome_of(job)) for job in pack])
+
+
+def run(search: Search, store: Store, stop_after: int = 10**6, outcome_of: Answer = invented) -> list[Job]:
+    """Answer packs with invented outcomes, weights included, until so many jobs were asked for."""
     asked: list[Job] = []
-    while len(asked) < stop_after and (job := search.ask()):
-        asked.append(job)
-        answer(search, store, job)
+    while len(asked) < stop_after and (pack := search.ask()):
+        asked += pack
+        answer(search, store, pack, outcome_of)
     store.set_finished(search.name, search.complete)
     return asked
 
@@ -138,13 +143,13 @@ def test_goes_on_where_it_stopped(plan: Plan, store: Store, dataset: Dataset, do
 
 def test_trial_that_a_crash_left_out_is_added(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
-    job = search.ask()
-    assert job is not None
-    checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
-    store.record_result(job, invented(job))  # and the process dies before its trial is recorded
+    pack = search.ask()
+    for job in pack:
+        checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
+    store.record_results([(job, invented(job)) for job in pack])  # and the process dies before its trials are recorded
     assert store.trials("small") == []
     again = Search(plan, store, dataset, quiet)
-    assert [trial["job_id"] for trial in store.trials("small")] == [job.id]
+    assert [trial["job_id"] for trial in store.trials("small")] == [job.id for job in pack]
     run(again, store)
     assert len(store.trials("small")) == 6
 
@@ -167,10 +172,9 @@ def test_damaged_weights_that_cannot_be_made_again(plan: Plan, store: Store, dat
     damaged = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
     checkpoint_path(store.checkpoints, damaged).unlink()
     again = Search(plan, store, dataset, quiet)
-    job = again.ask()
-    assert job is not None
-    again.tell(job, JobFailure(message="no space"))
-    assert again.ask() is None
+    (job,) = again.ask()
+    again.tell([(job, JobFailure(message="no space"))])
+    assert again.ask() == ()
     assert again.finished()
     assert not again.complete
 
@@ -199,7 +203,7 @@ def test_result_that_another_search_found_meanwhile(
     late = Search(make_plan(small(name="late")), store, dataset, quiet)
     assert late.kept == 0
     run(Search(plan, store, dataset, quiet), store)
-    assert late.ask() is None
+    assert late.ask() == ()
     assert late.complete
     assert len(store.trials("late")) == 6
 
@@ -207,13 +211,8 @@ def test_result_that_another_search_found_meanwhile(
 def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
     failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
-    asked = []
-    while job := search.ask():
-        asked.append(job)
-        if job.id == failing.id:
-            search.tell(job, JobFailure(message="the worker process died"))
-        else:
-            answer(search, store, job)
+    died = JobFailure(message="the worker process died")
+    asked = run(search, store, outcome_of=lambda job: died if job.id == failing.id else invented(job))
     assert search.finished()
     assert not search.complete
     assert {job.kind for job in asked} == {"train"}, "the winner may still be another: the test split is not touched"
@@ -229,17 +228,14 @@ def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dat
 def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
     failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
-    while job := search.ask():
-        if job.id == failing.id:
-            search.tell(job, JobFailure(message="the loss must stay finite", settled=True))
-        else:
-            answer(search, store, job)
+    diverged = JobFailure(message="the loss must stay finite", settled=True)
+    run(search, store, outcome_of=lambda job: diverged if job.id == failing.id else invented(job))
     assert search.complete
     front = read_front(store, "small")
     assert front.winner is not None
     assert front.winner.test is not None
     assert front.winner.id != plan.found.chosen[-1].id, "a network with a failed seed is not complete"
-    assert Search(plan, store, dataset, quiet).ask() is None
+    assert Search(plan, store, dataset, quiet).ask() == ()
 
 
 def test_networks_are_those_that_it_began_with(
@@ -260,7 +256,7 @@ def test_version_that_trains_otherwise(
     plan: Plan, store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Search(plan, store, dataset, quiet)
-    monkeypatch.setattr("trials.job.NUMBERS_VERSION", 2)
+    monkeypatch.setattr("trials.job.NUMBERS_VERSION", 0)
     with pytest.raises(SearchError, match="must go on with the version of this project that began it"):
         Search(plan, store, dataset, quiet)
 
@@ -270,11 +266,11 @@ def test_progress(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, seen.append)
     search.report()
     run(search, store)
-    assert [progress.done for progress in seen] == [0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6]
+    assert [(progress.stage, progress.done) for progress in seen] == [("training", done) for done in (0, 2, 4, 6, 6, 6)]
     assert (seen[0].seconds_left, seen[0].best, seen[0].base_accuracy) == (None, None, None)
-    assert seen[1].seconds_left == 4.0 * 5 / 2
-    assert seen[2].base_accuracy == pytest.approx(0.145)
-    best = seen[6].best
+    assert seen[1].seconds_left == 4.0 * 4 / 2
+    assert seen[1].base_accuracy == pytest.approx(0.145)
+    best = seen[3].best
     assert best is not None
     assert best[0] == plan.found.chosen[-1]
     assert seen[-1].seconds_left == 0

@@ -63,7 +63,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
             3,
             "x.yaml: unknown key 'epochs' at the top; known keys: name, data, base, budget, latency, methods, ",
         ),
-        ("train.epoch", 3, "unknown key 'epoch' in train; known keys: preset, epochs, seeds"),
+        ("train.epoch", 3, "unknown key 'epoch' in train; known keys: epochs, batch_size, accumulate, "),
         ("base.conv1.width", 3, "unknown key 'width' in base.conv1; known keys: channels, kernel, stride, padding"),
         ("data.split.train", 0.5, r"unknown key 'train' in data.split; known keys: validation, test, seed"),
         ("methods.0.tol", 1, "unknown key 'tol' in methods.0; known keys: name, approaches, tolerance"),
@@ -74,7 +74,10 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("train.epochs", 1.5, r"train.epochs must be a whole number, but got 1\.5"),
         ("train.epochs", 0, "train.epochs must be greater than or equal to 1, but got 0"),
         ("train.epochs", [1], "train.epochs must be a number"),
-        ("train.preset", "adam", "train.preset must be 'borji', but got 'adam'"),
+        ("train.preset", "adam", "train.preset must be 'borji', 'neuralscale-cifar', .* or 'fast', but got 'adam'"),
+        ("train", {"optimizer": "sgd"}, "learning_rate must be given where optimizer is not the preset's"),
+        ("train.milestones", [0.5, 0.2], "milestones must rise"),
+        ("race.eta", 1, "race.eta must be greater than or equal to 2, but got 1"),
         ("train", 3, "train must be a valid dictionary"),
         ("base.network", ..., "base must name either network or module"),
         ("base.module", "a:b", "base must name either network or module"),
@@ -150,6 +153,7 @@ def test_any_value_anywhere_is_taken_or_explained(value: Any) -> None:
 
 
 def test_meaning_leaves_out_what_changes_no_number(small: Callable[..., Spec]) -> None:
-    one = small(search={"workers": 1, "max_candidates": 2}, storage="sqlite:///b.db")
+    data = {"source": "mnist5k", "memory_share": 0.5}
+    one = small(data=data, search={"workers": 1, "max_candidates": 2}, storage="sqlite:///b.db")
     assert one.meaning() == small().meaning()
     assert one.meaning() != small(train={"epochs": 2, "seeds": 2}).meaning()

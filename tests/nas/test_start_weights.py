@@ -22,7 +22,9 @@ from trials import SOURCES
 from trials.checkpoint import sha256
 from trials.dataset import load_dataset
 from trials.files import write_atomically
-from trials.run import run_job, start_path
+from trials.job import JobResult
+from trials.run import run_jobs
+from trials.weights import start_path
 
 SOURCE = SOURCES["mnist5k"]
 
@@ -81,14 +83,17 @@ def test_training_starts_from_them(small: Callable[..., Spec], tmp_path: Path) -
     problem = make_plan(small()).problem
     dataset = load_dataset(problem.spec.data)
     (job, _) = problem.jobs(problem.base.architecture, dataset.id)
-    scratch = run_job(job, dataset, tmp_path)
+    (scratch,) = run_jobs([job], dataset, tmp_path)
+    assert isinstance(scratch, JobResult)
     trained = (tmp_path / f"{job.id}.safetensors").read_bytes()
     write_atomically({start_path(tmp_path, sha256(trained)): trained})
     problem = replace(problem, start_sha256=sha256(trained))
     (again, _) = problem.jobs(problem.base.architecture, dataset.id)
     assert again.id != job.id
     assert type(again).from_json(again.to_json()) == again
-    assert run_job(again, dataset, tmp_path).correct > scratch.correct
+    (started,) = run_jobs([again], dataset, tmp_path)
+    assert isinstance(started, JobResult)
+    assert started.correct > scratch.correct
     other = make_plan(small(base=small().base.model_dump() | {"resolution": 15})).problem.base.architecture
     assert not problem.jobs(other, dataset.id)[0].start_sha256  # candidates start afresh
 
@@ -105,7 +110,7 @@ def test_a_search_over_a_module_of_ones_own(tmp_path: Path) -> None:
         tmp_path,
         base=base,
         budget={"macs": "1.0x", "latency_ms": "50x"},
-        train={"epochs": 1, "seeds": 1},
+        train={"epochs": 1, "seeds": 1, "confirm": 0},
         search={"max_candidates": 1},
     )
     refused = run_nas(tmp_path, "plan", str(spec))

@@ -107,14 +107,32 @@ def test_ctrl_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, sent: signal.Sig
     assert process.returncode == 130
     assert "stopped; what is done is kept. Go on with: nas search small.yaml" in errors
     assert "Traceback" not in errors
+    assert "SIGTERM" not in errors
     assert shown == ""
     assert not busy_workers(process.pid)
     assert not (tmp_path / ".ray").exists(), "Ray must not write its token under HOME"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+def test_stopped_while_ray_starts_nothing_stays(tmp_path: Path, sent: signal.Signals, seconds: float) -> None:
+    write_spec(tmp_path, train={"preset": "borji", "epochs": 100_000, "seeds": 2})
+    process = start(tmp_path)
+    time.sleep(seconds)
+    begun = family(process.pid).keys()
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("stopped; what is done is kept.")
+    assert len(errors.splitlines()) <= 2, errors  # before it, at most the progress
+    time.sleep(1)
+    assert not [pid for pid in begun if Path(f"/proc/{pid}").exists()]
+
+
 def busy_workers(driver: int) -> list[int]:
-    """Processes below the driver in which Ray runs a trainable."""
-    return [pid for pid, name in family(driver).items() if name.startswith("ray::ImplicitFunc.train")]
+    """Processes below the driver in which Ray runs a pack."""
+    return [pid for pid, name in family(driver).items() if name.startswith("ray::Worker.run")]
 
 
 def family(driver: int) -> dict[int, str]:
@@ -159,7 +177,7 @@ def listening(pid: int) -> set[str]:
 
 
 def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) -> None:
-    write_spec(tmp_path, train={"preset": "borji", "epochs": 6, "seeds": 2})
+    write_spec(tmp_path, train={"preset": "borji", "epochs": 6, "seeds": 2, "confirm": 0})
     process = start(tmp_path)
     deadline = time.monotonic() + 90
     while not (workers := busy_workers(process.pid)):
@@ -171,8 +189,8 @@ def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) 
     shown, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
     assert "the worker process died" in errors
-    assert "1 jobs failed; try them again with: nas search small.yaml" in shown
-    assert sorted(rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state")) == [("COMPLETE", 5), ("FAIL", 1)]
+    assert "2 jobs failed; try them again with: nas search small.yaml" in shown  # all of its pack
+    assert sorted(rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state")) == [("COMPLETE", 4), ("FAIL", 2)]
     assert run_nas(tmp_path, "search", "small.yaml").returncode == 0
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
 
@@ -194,7 +212,7 @@ def test_database_that_stays_locked_ends_the_search_in_one_line(finished_search:
 
 
 def test_two_searches_at_once_in_one_database(tmp_path: Path) -> None:
-    train = {"preset": "borji", "epochs": 1, "seeds": 1}
+    train = {"preset": "borji", "epochs": 1, "seeds": 1, "confirm": 0}
     specs = []
     for name in ("one", "two"):
         specs.append(write_spec(tmp_path, name=name, train=train, search={"max_candidates": 2, "workers": 1}))

@@ -12,7 +12,7 @@ from trials.checkpoint import CheckpointError, load_weights, read_weights, sha25
 
 def test_both_ways(tmp_path: Path) -> None:
     network = build(lenet())
-    content = weights_bytes(network)
+    content = weights_bytes(network.state_dict())
     (tmp_path / "a.safetensors").write_bytes(content)
     again = build(lenet())
     load_weights(again, read_weights(tmp_path / "a.safetensors", sha256(content)))

@@ -26,6 +26,9 @@ def test_json_both_ways() -> None:
     job = make_job(seed=3).scored_on_test("ab" * 32)
     assert Job.from_json(job.to_json()) == job
     assert job.training() == make_job(seed=3)
+    partial = make_job().ending(4)
+    assert Job.from_json(partial.to_json()) == partial
+    assert (partial.epochs, partial.training(), make_job().ending(10)) == (4, make_job(), make_job())
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,8 @@ def test_json_both_ways() -> None:
         {"recipe": Recipe(epochs=11)},
         {"seed": 1},
         {"weights_sha256": "0"},
+        {"start_sha256": "0"},
+        {"until": 3},
     ],
 )
 def test_everything_that_changes_a_number_changes_the_id(change: dict[str, Any]) -> None:
@@ -46,4 +51,4 @@ def test_everything_that_changes_a_number_changes_the_id(change: dict[str, Any])
 
 def test_golden_id() -> None:
     # stores know their jobs by it: a change here trains everything again
-    assert make_job().id == "c5dc5c40b70ce4c7"
+    assert make_job().id == "cfd2cb25a4e6f733"

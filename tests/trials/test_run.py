@@ -1,5 +1,6 @@
-"""One job in this process, without and with Ray's worker around it."""
+"""Jobs in this process."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,69 +11,96 @@ from tests.trials.test_job import make_job
 from trials import Dataset, DataSettings, Job, JobFailure
 from trials.dataset import load_dataset
 from trials.job import JobResult
-from trials.loop import run_locally, try_job
-from trials.run import checkpoint_path, run_job
+from trials.run import run_jobs
+from trials.step_times import StepTimes
+from trials.weights import checkpoint_path
 
 TINY = LeNet(
     conv1=Conv(out_channels=4, kernel=3), conv2=Conv(out_channels=8, kernel=3), hidden=32, pool=True
 ).architecture((1, 14, 14), 10)
 
 
-def test_train_then_test(tmp_path: Path) -> None:
-    dataset = load_dataset(DataSettings(source="mnist5k"))
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(DataSettings(source="mnist5k"))
+
+
+def results(jobs: list[Job], dataset: Dataset, folder: Path) -> list[JobResult]:
+    folder.mkdir(exist_ok=True)
+    outcomes = run_jobs(jobs, dataset, folder)
+    assert all(isinstance(outcome, JobResult) for outcome in outcomes), outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, JobResult)]
+
+
+def test_train_then_test(dataset: Dataset, tmp_path: Path) -> None:
     job = make_job(TINY, epochs=1)
-    trained = run_job(job, dataset, tmp_path)
+    (trained,) = results([job], dataset, tmp_path)
     assert trained.images == 1000
     assert 0.3 < trained.accuracy < 1
-    assert run_job(job, dataset, tmp_path).weights_sha256 == trained.weights_sha256
-    tested = run_job(job.scored_on_test(trained.weights_sha256), dataset, tmp_path)
+    assert len(trained.losses) == 1
+    assert results([job], dataset, tmp_path)[0].weights_sha256 == trained.weights_sha256
+    (tested,) = results([job.scored_on_test(trained.weights_sha256)], dataset, tmp_path)
     assert tested.weights_sha256 == trained.weights_sha256
     assert tested.images == 1000
     assert tested.correct != trained.correct  # other images
 
 
-def test_what_goes_wrong_is_an_outcome(tmp_path: Path) -> None:
-    dataset = load_dataset(DataSettings(source="mnist5k"))
-    outcome = try_job(make_job(TINY).scored_on_test("0" * 64), dataset, tmp_path)
+def test_outcomes_stand_in_the_order_of_the_jobs(dataset: Dataset, tmp_path: Path) -> None:
+    other = replace(make_job(TINY, epochs=1, seed=1), recipe=make_job(epochs=1).recipe.model_copy(update={"epochs": 2}))
+    jobs = [make_job(TINY, epochs=1), other, make_job(TINY, epochs=1, seed=2), make_job(TINY).scored_on_test("0" * 64)]
+    outcomes = run_jobs(jobs, dataset, tmp_path)
+    assert [len(outcome.losses) for outcome in outcomes[:3] if isinstance(outcome, JobResult)] == [1, 2, 1]
+    assert isinstance(outcomes[3], JobFailure)
+    for job, outcome in zip(jobs[:3], outcomes, strict=False):
+        assert outcome == replace(results([job], dataset, tmp_path)[0], wall_seconds=outcome.wall_seconds)  # type: ignore[union-attr]
+
+
+def test_fused_as_alone(dataset: Dataset, tmp_path: Path) -> None:
+    jobs = [make_job(TINY, epochs=4, seed=seed) for seed in range(3)]
+    alone = results(jobs[:1], dataset, tmp_path / "alone")[0]
+    for members, seconds in ((1, 1.0), (3, 0.1)):  # as if it had been measured, and fused were quicker
+        key = f"{TINY.id}, adadelta, fp32, {members} fused on cpu"
+        StepTimes().write(key, jobs[0].recipe.batch_size, seconds)
+    together = results(jobs, dataset, tmp_path)
+    assert [result.members for result in together] == [3, 3, 3]
+    assert together[0].losses == pytest.approx(alone.losses, rel=1e-3)
+    assert together[0].accuracy == pytest.approx(alone.accuracy, abs=0.01)
+    assert len({result.weights_sha256 for result in together}) == 3
+    deterministic = [
+        replace(job, recipe=job.recipe.model_copy(update={"deterministic": True, "epochs": 1})) for job in jobs
+    ]
+    assert [result.members for result in results(deterministic, dataset, tmp_path)] == [1, 1, 1]
+
+
+def test_rungs_are_continued_to_the_numbers_of_the_whole(dataset: Dataset, tmp_path: Path) -> None:
+    job = make_job(TINY, epochs=3)
+    (whole,) = results([job], dataset, tmp_path / "whole")
+    for until in (1, 2):
+        (partial,) = results([job.ending(until)], dataset, tmp_path)
+        assert partial.losses == whole.losses[:until]
+        assert not checkpoint_path(tmp_path, job).exists(), "a partial training has no weights to take away"
+    (state,) = tmp_path.glob("*.state")
+    (ended,) = results([job], dataset, tmp_path)
+    assert replace(ended, wall_seconds=0.0) == replace(whole, wall_seconds=0.0)
+    assert ended.wall_seconds < whole.wall_seconds
+    assert not state.exists()
+
+
+def test_what_goes_wrong_is_an_outcome(dataset: Dataset, tmp_path: Path) -> None:
+    (outcome,) = run_jobs([make_job(TINY).scored_on_test("0" * 64)], dataset, tmp_path)
     assert isinstance(outcome, JobFailure)
     assert outcome.message.startswith("CheckpointError: weights must be readable at")
     assert "\n" not in outcome.message
     assert not outcome.settled
 
 
-def test_divergence_is_settled(tmp_path: Path) -> None:
-    dataset = load_dataset(DataSettings(source="mnist5k"))
+def test_divergence_is_settled(dataset: Dataset, tmp_path: Path) -> None:
     black = Dataset(np.zeros_like(dataset.images), dataset.labels, dataset.splits)  # 0 / 0 when normalised
-    outcome = try_job(make_job(TINY, epochs=1), black, tmp_path)
+    (outcome,) = run_jobs([make_job(TINY, epochs=1)], black, tmp_path)
     assert isinstance(outcome, JobFailure)
     assert outcome.settled
     assert "the loss must stay finite" in outcome.message
-
-
-class _Two:
-    """A source of two jobs, the second of which cannot be run."""
-
-    def __init__(self) -> None:
-        self.jobs = [make_job(TINY, epochs=1), make_job(TINY).scored_on_test("0" * 64)]
-        self.told: dict[str, JobResult | JobFailure] = {}
-
-    def ask(self) -> Job | None:
-        return self.jobs.pop(0) if self.jobs else None
-
-    def finished(self) -> bool:
-        return not self.jobs
-
-    def tell(self, job: Job, outcome: JobResult | JobFailure) -> None:
-        self.told[job.id] = outcome
-
-
-def test_local_loop(tmp_path: Path) -> None:
-    source = _Two()
-    first, second = source.jobs
-    run_locally(source, load_dataset(DataSettings(source="mnist5k")), tmp_path)
-    assert isinstance(source.told[first.id], JobResult)
-    assert isinstance(source.told[second.id], JobFailure)
-    assert checkpoint_path(tmp_path, first).exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["train", "test"])

@@ -1,5 +1,7 @@
 """The store on real SQLite files: what it keeps, and which files it refuses."""
 
+import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -61,11 +63,11 @@ def test_search_is_kept_as_it_began(store: Store) -> None:
 def test_results_are_by_job_id(store: Store) -> None:
     job = make_job()
     assert store.results([job.id]) == {}
-    store.record_result(job, RESULT)
+    store.record_results([(job, RESULT)])
     assert store.results([job.id, "unknown"]) == {job.id: RESULT}
     assert store.job(job.id) == job
     later = JobResult(correct=91, images=100, weights_sha256="cd", wall_seconds=2.0)
-    store.record_result(job, later)
+    store.record_results([(job, later)])
     assert store.results([job.id]) == {job.id: later}
     assert store.results(str(number) for number in range(1200)) == {}
 
@@ -79,6 +81,7 @@ def test_trials_are_optunas(store: Store, url: str) -> None:
     assert trial.params == {"resolution": 20}
     assert trial.user_attrs == {
         "job_id": "j", "macs": 1000, "slack_params": -1, "slack_macs": -5, "wall_seconds": 2.5,
+        "images": 100, "members": 1,
     }  # fmt: skip
     assert trial.duration is not None
     assert trial.duration.total_seconds() == 2.5
@@ -216,10 +219,16 @@ def test_no_database_at_all(url: str, tmp_path: Path) -> None:
         Store(url)
 
 
-def test_locked_database(store: Store, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
-    other = sqlite3.connect(tmp_path / "nas.db", check_same_thread=False)
+def lock(path: Path) -> sqlite3.Connection:
+    other = sqlite3.connect(path, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
+    return other
+
+
+def test_locked_database(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _open(url)
+    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
+    other = lock(tmp_path / "nas.db")
     with pytest.raises(StoreError, match="must be free, but another process has locked it for 1 s"):
         Store(url)
     free = threading.Timer(0.5, other.rollback)  # a lock that goes away in time is waited for
@@ -228,6 +237,88 @@ def test_locked_database(store: Store, url: str, tmp_path: Path, monkeypatch: py
         assert opened.search_names() == ["a"]
     free.join()
     other.close()
+
+
+def test_writer_that_is_locked_out_and_readers_that_are_not(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
+    _open(url)
+    with Store(url, create=True) as writer:
+        other = lock(tmp_path / "nas.db")
+        with pytest.raises(StoreError, match="must be free, but another process has locked it for 1 s"):
+            writer.set_finished("a", True)
+        with Store(url) as reader:
+            assert reader.search_names() == ["a"]
+        other.rollback()
+        other.close()
+
+
+def test_pack_of_results_is_kept_whole_or_not_at_all(store: Store) -> None:
+    jobs = [replace(make_job(), seed=seed) for seed in range(3)]
+    with pytest.raises(StoreError, match="is not JSON serializable"):
+        store.record_results([(jobs[0], RESULT), (jobs[1], replace(RESULT, correct=object()))])  # type: ignore[arg-type]
+    assert store.results(job.id for job in jobs) == {}
+    store.record_results((job, RESULT) for job in jobs)
+    assert store.results(job.id for job in jobs) == {job.id: RESULT for job in jobs}
+    store.record_results([])
+
+
+def test_closed_database_is_one_file_again(url: str, tmp_path: Path) -> None:
+    with Store(url, create=True) as opened:
+        opened.begin(SEARCH, ["maximize", "minimize"], ["validation accuracy", "macs"])
+        assert (tmp_path / "nas.db-wal").exists()
+        with Store(url) as reader:
+            assert reader.search_names() == ["a"]
+    assert {path.name for path in tmp_path.iterdir()} == {"nas.db", "nas.db-checkpoints"}
+    before = (tmp_path / "nas.db").read_bytes()
+    with Store(url) as reader:  # in a folder that cannot be written this would be an error in the log's format
+        assert reader.search_names() == ["a"]
+        assert {path.name for path in tmp_path.iterdir()} == {"nas.db", "nas.db-checkpoints"}
+    assert (tmp_path / "nas.db").read_bytes() == before
+
+
+def test_file_that_stays_in_use_keeps_its_log(url: str, tmp_path: Path) -> None:
+    with Store(url, create=True) as opened:
+        opened.begin(SEARCH, ["maximize", "minimize"], ["validation accuracy", "macs"])
+        other = sqlite3.connect(tmp_path / "nas.db")
+        other.execute("BEGIN").execute("SELECT * FROM nas_jobs").fetchall()
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+    with Store(url) as reader:
+        assert reader.search_names() == ["a"]
+
+
+def _record_and_die(url: str, jobs: int) -> None:
+    with Store(url, create=True) as opened:
+        opened.begin(SEARCH, ["maximize", "minimize"], ["validation accuracy", "macs"])
+        for seed in range(jobs):
+            job = replace(make_job(), seed=seed)
+            opened.record_results([(job, RESULT)])
+            opened.record_trial("a", record(job_id=job.id), RESULT)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_process_loses_no_commit(url: str, tmp_path: Path) -> None:
+    process = get_context("spawn").Process(target=_record_and_die, args=(url, 5))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "nas.db-wal").exists()
+    with Store(url) as opened:
+        assert len(opened.results(replace(make_job(), seed=seed).id for seed in range(5))) == 5
+        assert len(opened.trials("a")) == 5
+
+
+def test_search_that_is_finished(url: str, tmp_path: Path) -> None:
+    assert not schema.search_is_finished(url, "a")
+    assert list(tmp_path.iterdir()) == []
+    _open(url)
+    assert not schema.search_is_finished(url, "a")
+    with Store(url, create=True) as opened:
+        opened.set_finished("a", True)
+    assert schema.search_is_finished(url, "a")
+    assert not schema.search_is_finished(url, "b")
 
 
 def _open(url: str) -> None:

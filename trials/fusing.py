@@ -1,0 +1,33 @@
+"""How many trainings of one architecture go into one fused network: as many as there are, where that is quicker."""
+
+from search_spaces import Architecture
+from trials.measure import measure_step
+from trials.recipe import Recipe
+from trials.step_times import StepTimes
+from trials.train import TrainingDiverged
+
+MOST = 16  # members of one network
+WORTH = 100  # steps; the measurement takes some five, and shorter trainings would pay more for it than they can win
+MEASURED = 3
+GAIN = 0.95  # of the time alone: what a fused network must at least save
+
+
+def choose_members(architecture: Architecture, recipe: Recipe, *, count: int, steps: int, device: str) -> int:
+    """Members of one fused network, or 1: measured once a machine, network and number of members."""
+    count = min(count, MOST)
+    if count == 1 or recipe.deterministic or steps < WORTH:
+        return 1
+    times = StepTimes()
+    seconds = []
+    for members in (1, count):
+        key = f"{architecture.id}, {recipe.optimizer}, {recipe.precision}, {members} fused on {device}"
+        known = times.read(key, recipe.batch_size)
+        if known is None:
+            try:
+                known = measure_step(architecture, recipe, members=members, device=device, measured=MEASURED)
+            except TrainingDiverged:  # on noise; it may be that it does not on images
+                return 1
+            times.write(key, recipe.batch_size, known)
+        seconds.append(known)
+    alone, fused = seconds
+    return count if fused < GAIN * count * alone else 1

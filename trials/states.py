@@ -1,0 +1,48 @@
+"""States of trainings on disk, from which they are continued: by a later rung of a race, or after a crash."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from trials.checkpoint import weights_bytes
+from trials.files import write_atomically
+from trials.job import Job
+from trials.weights import sha256, state_paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where a training stood: after how many epochs, and all of its tensors by name."""
+
+    epoch: int
+    tensors: dict[str, Tensor]
+
+
+def write_state(folder: Path, job: Job, epoch: int, state: Mapping[str, Tensor]) -> str:
+    """Keep the state after this epoch in place of earlier ones; its hash, which is part of the file's name."""
+    content = weights_bytes(state)
+    digest = sha256(content)
+    path = folder / f"{job.training().id}-{epoch}-{digest[:16]}.state"
+    write_atomically({path: content})
+    for other, earlier in state_paths(folder, job).items():
+        if other != path and earlier <= epoch:
+            with suppress(OSError):
+                other.unlink()
+    return digest
+
+
+def read_state(folder: Path, job: Job) -> State | None:
+    """The latest whole state of the job's training that is not past the job's end; None where there is none."""
+    paths = state_paths(folder, job)
+    for path in sorted(paths, key=lambda path: paths[path], reverse=True):
+        if paths[path] <= job.epochs:
+            with suppress(OSError, SafetensorError):
+                content = path.read_bytes()
+                if path.stem.endswith(sha256(content)[:16]):
+                    return State(epoch=paths[path], tensors=load(content))
+    return None
