@@ -1,4 +1,4 @@
-"""The published format of an exported network, version 1. `network.schema.json` beside it is its JSON Schema."""
+"""The published format of an exported network, version 2. `network.schema.json` beside it is its JSON Schema."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from trials.recipe import Recipe
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 MAC_RULE = (
     "one MAC is one multiply-add of a conv or linear layer for one image; "
     "bias, activation, pooling and dropout count nothing"
@@ -112,7 +112,7 @@ class ExportedNetwork(_Part):
     """A network with everything needed to rebuild, check and use it."""
 
     format: Literal["nas-network"] = Field(description="Always nas-network.")
-    format_version: Literal[1] = Field(description="Version of this format.")
+    format_version: Literal[2] = Field(description="Version of this format.")
     created_at: str = Field(description="When it was exported, ISO 8601, UTC.")
     search: str = Field(description="Name of the search.")
     method: str = Field(description="Method that proposed it; base where no candidate was better.")

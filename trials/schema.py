@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from search_spaces import NasError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCK_SECONDS = 10  # how long a write waits for another process before the database counts as locked
 
 
@@ -191,6 +191,11 @@ def _check_ours(engine: Engine, path: Path, *, whole: bool) -> None:
         return
     with Session(engine) as session:
         version = session.scalars(select(SchemaRow.version)).one_or_none() or SCHEMA_VERSION
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"database {path} must have schema version {SCHEMA_VERSION}, but has {version}, whose results were trained "
+            "otherwise; keep it with the older version of this project and name a new one with --storage"
+        )
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"database {path} must have schema version {SCHEMA_VERSION} or older, but has {version}; "

@@ -225,3 +225,32 @@ def test_two_searches_at_once_in_one_database(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
+
+
+def test_race_goes_on_after_kill_9_to_the_same_bits(tmp_path: Path) -> None:
+    """Its rungs are in SQL, its trainings are continued from their states."""
+    changes = {
+        "train": {"preset": "borji", "epochs": 4, "seeds": 1, "confirm": 1, "deterministic": True},
+        "race": {"eta": 2},
+        "search": {"max_candidates": 4, "workers": 1},
+    }
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for folder in (killed, whole):
+        folder.mkdir()
+        write_spec(folder, **changes)
+    assert run_nas(whole, "search", "small.yaml", "--local").returncode == 0
+    process = subprocess.Popen([NAS, "search", "small.yaml", "--local"], cwd=killed, env=environment())
+    wait_for_jobs(killed, process, 7)  # the base, the first rung, and some of the second
+    process.kill()
+    process.wait()
+    query = "SELECT id, json_extract(result, '$.weights_sha256'), json_extract(result, '$.correct') FROM nas_jobs"
+    seconds = "SELECT id, json_extract(result, '$.wall_seconds') FROM nas_jobs"
+    before = rows(killed, seconds)
+    assert list((killed / "nas.db-checkpoints").glob("*.state"))
+    assert run_nas(killed, "search", "small.yaml", "--local").returncode == 0
+    assert set(before) <= set(rows(killed, seconds)), "what was in the store was not trained again"
+    assert sorted(rows(killed, query)) == sorted(rows(whole, query))
+    assert not list((killed / "nas.db-checkpoints").glob("*.state"))
+    partial = rows(killed, "SELECT count(*) FROM nas_jobs WHERE json_extract(job, '$.until') < 4")
+    pruned = rows(killed, "SELECT count(*) FROM trials WHERE state = 'PRUNED'")
+    assert (partial, pruned) == ([(4 + 2,)], [(3,)])

@@ -193,11 +193,20 @@ def test_damaged_row(store: Store, tmp_path: Path) -> None:
         store.search("a")
 
 
-def test_newer_database_is_refused(store: Store, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (schema.SCHEMA_VERSION + 1, "must have schema version .* or older, but has .*; install a newer version"),
+        (schema.SCHEMA_VERSION - 1, "whose results were trained otherwise; keep it .* and name a new one with --storage"),
+    ],
+)
+def test_database_of_another_version_is_refused(
+    store: Store, url: str, tmp_path: Path, version: int, message: str
+) -> None:
     with sqlite3.connect(tmp_path / "nas.db") as connection:
-        connection.execute("UPDATE nas_schema SET version = 2")
+        connection.execute("UPDATE nas_schema SET version = ?", [version])
     connection.close()
-    with pytest.raises(StoreError, match="must have schema version 1 or older, but has 2; install a newer version"):
+    with pytest.raises(StoreError, match=message):
         Store(url)
 
 
