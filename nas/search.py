@@ -124,10 +124,10 @@ class Search:
         missing = [job for job in jobs if job.id not in given_up]
         if missing or self._running:
             return [job for job in missing if job.id not in self._running]
-        if self.spec.race is not None:
-            self._show_pruned()
         if not all(failure.settled for _, failure in self.failures):
             return []  # they may succeed in the next run, and change what wins
+        if self.spec.race is not None:
+            self._show_pruned()
         front = read_front(self.store, self.name)
         fresh = [course.jobs[step] for step in course.fresh_steps(set(front.unconfirmed))]
         fresh = [job for job in fresh if job.id not in given_up]

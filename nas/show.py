@@ -81,7 +81,8 @@ def score_text(score: Score, plus_minus: str = " ± ") -> str:
 def print_front(console: Console, front: Front) -> None:
     """The front with the base above it, then the winner's test figures."""
     state = "" if front.complete else ", not finished"
-    title = f"{front.name}: base and front of {front.trained} trained networks{state}"
+    images = "".join(f", {network.validation.images:,} validation images" for network in front.front[:1])
+    title = f"{front.name}: base and front of {front.trained} trained networks{images}{state}"
     confirmed = any(network.confirmed for network in front.front)
     accuracies = ("validation", "fresh seeds") if confirmed else ("validation accuracy", "seconds")  # 80 characters
     columns = ("method", "px", "params", "MACs", *accuracies, "")
@@ -123,6 +124,6 @@ def _print_verdict(console: Console, front: Front) -> None:
         if network is not None and network.test is not None:
             console.print(
                 f"test accuracy of the {label}, {network.resolution} px: {score_text(network.test)} "
-                f"(mean ± std of {seeds} {'fresh ' if network.confirmed else ''}seeds, {network.test.images:,} images)",
+                f"({seeds} seeds, {network.test.images:,} images)",
                 highlight=False,
             )
