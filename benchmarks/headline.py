@@ -63,8 +63,8 @@ def judge(spec: Spec) -> tuple[list[str], NDArray[np.float64]]:
     networks = choose_networks(spec, CANDIDATES)[1:]
     runs = list(product(networks, JUDGES))
     with ProcessPoolExecutor(max_workers=2) as pool:
-        curves = pool.map(train_curve, *zip(*runs, strict=True), repeat(spec))
-        accuracies = [accuracy[spec.train.epochs - 1] for accuracy, _ in curves]
+        curves = pool.map(train_curve, *zip(*runs, strict=True), repeat(spec), repeat(spec.train.epochs))
+        accuracies = [accuracy[-1] for accuracy, _ in curves]
     return [network.id for network in networks], np.array(accuracies).reshape(len(networks), len(JUDGES))
 
 
@@ -75,6 +75,7 @@ def main() -> None:
         spec = Path(name) / "headline.yaml"
         spec.write_text(SPEC)
         found = {"nas search, race": search(Path(name), spec), "Ray Tune's defaults": tune_defaults(spec)}
+        console.print(found)
         ids, accuracies = judge(read_spec(spec))
     means = accuracies.mean(1)
     noise = float(np.sqrt(accuracies.var(1, ddof=1).mean()))

@@ -37,12 +37,12 @@ def choose_networks(spec: Spec, count: int) -> list[Candidate]:
     return make_plan(more).networks
 
 
-def train_curve(network: Candidate, seed: int, spec: Spec) -> tuple[list[float], list[float]]:
+def train_curve(network: Candidate, seed: int, spec: Spec, epochs: int) -> tuple[list[float], list[float]]:
     """Validation accuracy and training loss after every epoch."""
     torch.set_num_threads(1)
     keep_memory()
     dataset, resolution = load_dataset(spec.data), network.architecture.resolution
-    recipe = spec.train.recipe("fp32").model_copy(update={"epochs": EPOCHS})
+    recipe = spec.train.recipe("fp32").model_copy(update={"epochs": epochs})
     member = Member(seed=seed, learning_rate=recipe.learning_rate)
     training = Training(network.architecture, [member], open_split(dataset, "train", resolution), recipe)
     validation = open_split(dataset, "validation", resolution)
@@ -59,7 +59,10 @@ def make_table(spec: Spec) -> dict[str, NDArray[Any]]:
     runs = [(network, seed) for network in networks for seed in range(SEEDS)]
     with ProcessPoolExecutor(max_workers=2) as pool:
         curves = list(
-            track(pool.map(train_curve, *zip(*runs, strict=True), repeat(spec), chunksize=SEEDS), total=len(runs))
+            track(
+                pool.map(train_curve, *zip(*runs, strict=True), repeat(spec), repeat(EPOCHS), chunksize=SEEDS),
+                total=len(runs),
+            )
         )
     shape = (len(networks), SEEDS, EPOCHS)
     names = sorted({name for network in networks for name in network.choice})
