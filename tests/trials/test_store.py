@@ -197,7 +197,10 @@ def test_damaged_row(store: Store, tmp_path: Path) -> None:
     ("version", "message"),
     [
         (schema.SCHEMA_VERSION + 1, "must have schema version .* or older, but has .*; install a newer version"),
-        (schema.SCHEMA_VERSION - 1, "whose results were trained otherwise; keep it .* and name a new one with --storage"),
+        (
+            schema.SCHEMA_VERSION - 1,
+            "whose results were trained otherwise; keep it .* and name a new one with --storage",
+        ),
     ],
 )
 def test_database_of_another_version_is_refused(
