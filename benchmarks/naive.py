@@ -57,28 +57,38 @@ def train_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader: Da
     return seen
 
 
+def digit_loaders(decoded: Decoded, side: int) -> tuple[DataLoader[Item], DataLoader[Item]]:
+    """Training and validation images at a resolution."""
+    mean, std = channel_statistics(decoded)
+    transform = transforms.Compose(
+        [transforms.Resize((side, side)), transforms.ToTensor(), transforms.Normalize(mean, std)]
+    )
+    training = DataLoader(Digits(decoded, "train", transform), batch_size=100, shuffle=True)
+    return training, DataLoader(Digits(decoded, "validation", transform), batch_size=500)
+
+
+def score(module: nn.Module, loader: DataLoader[Item]) -> float:
+    """Accuracy of a network."""
+    module.eval()
+    with torch.inference_mode():
+        correct = sum(int((module(images).argmax(1) == labels).sum()) for images, labels in loader)
+    return correct / len(loader.dataset)  # type: ignore[arg-type]
+
+
 def train_digits(spec_path: Path, candidates: int) -> None:
     """Every network of a small search, with its seeds, scored on validation."""
     spec = read_spec(spec_path)
     decoded = load_dataset(spec.data)
-    mean, std = channel_statistics(decoded)
     for network in choose_networks(spec, candidates)[1:]:
         side = network.architecture.resolution
-        transform = transforms.Compose(
-            [transforms.Resize((side, side)), transforms.ToTensor(), transforms.Normalize(mean, std)]
-        )
-        training = DataLoader(Digits(decoded, "train", transform), batch_size=100, shuffle=True)
-        validation = DataLoader(Digits(decoded, "validation", transform), batch_size=500)
+        training, validation = digit_loaders(decoded, side)
         for seed in range(spec.train.seeds):
             torch.manual_seed(seed)
             module = build(network.architecture)
             optimizer = torch.optim.Adadelta(module.parameters())
             for _ in range(spec.train.epochs):
                 train_epoch(module, optimizer, training, float("inf"))
-            module.eval()
-            with torch.inference_mode():
-                correct = sum(int((module(images).argmax(1) == labels).sum()) for images, labels in validation)
-            print(f"{side} px, seed {seed}: {correct / len(validation.dataset):.4f}", flush=True)  # type: ignore[arg-type]
+            print(f"{side} px, seed {seed}: {score(module, validation):.4f}", flush=True)
 
 
 def quarter_vgg11() -> Architecture:

@@ -6,38 +6,25 @@ from typing import Any
 
 import torch
 from ray import tune
-from torch.utils.data import DataLoader
-from torchvision import transforms
 
 from benchmarks.make_curves import choose_networks
-from benchmarks.naive import Digits, train_epoch
+from benchmarks.naive import digit_loaders, score, train_epoch
 from nas.spec import read_spec
 from search_spaces import Architecture
 from search_spaces.build import build
-from trials.data import channel_statistics
 from trials.dataset import load_dataset
 
 
 def train(config: dict[str, Any]) -> None:
     """One network in full; validation accuracy after every epoch."""
     architecture, spec = Architecture.from_json(config["architecture"]), read_spec(Path(config["spec"]))
-    decoded = load_dataset(spec.data)
-    mean, std = channel_statistics(decoded)
-    side = architecture.resolution
-    transform = transforms.Compose(
-        [transforms.Resize((side, side)), transforms.ToTensor(), transforms.Normalize(mean, std)]
-    )
-    training = DataLoader(Digits(decoded, "train", transform), batch_size=100, shuffle=True)
-    validation = DataLoader(Digits(decoded, "validation", transform), batch_size=500)
+    training, validation = digit_loaders(load_dataset(spec.data), architecture.resolution)
     torch.manual_seed(0)
     module = build(architecture)
     optimizer = torch.optim.Adadelta(module.parameters())
     for _ in range(spec.train.epochs):
         train_epoch(module, optimizer, training, float("inf"))
-        module.eval()
-        with torch.inference_mode():
-            correct = sum(int((module(images).argmax(1) == labels).sum()) for images, labels in validation)
-        tune.report({"accuracy": correct / 1000})
+        tune.report({"accuracy": score(module, validation)})
 
 
 if __name__ == "__main__":
