@@ -239,7 +239,7 @@ def test_race_goes_on_after_kill_9_to_the_same_bits(tmp_path: Path) -> None:
         folder.mkdir()
         write_spec(folder, **changes)
     assert run_nas(whole, "search", "small.yaml", "--local").returncode == 0
-    process = subprocess.Popen([NAS, "search", "small.yaml", "--local"], cwd=killed, env=environment())
+    process = subprocess.Popen([NAS, "search", "small.yaml", "--local"], cwd=killed, env=environment(), text=True)
     wait_for_jobs(killed, process, 7)  # the base, the first rung, and some of the second
     process.kill()
     process.wait()
