@@ -1,13 +1,15 @@
 """Runs jobs in this process: those of one architecture together, where that is quicker."""
 
 import ctypes
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from trials.checkpoint import read_weights, weights_bytes
 from trials.data import Dataset
@@ -86,6 +88,7 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     """Train to the jobs' end, write the weights of whole trainings and the states of partial ones, score."""
     start = kept = time.perf_counter()
     job = group.jobs[0]
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic products
     torch.use_deterministic_algorithms(job.recipe.deterministic)
     first = {}
     if job.start_sha256 and not group.states:
@@ -98,41 +101,39 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     while training.epoch < job.epochs:
         training.run_epoch()
         if training.epoch < job.epochs and time.perf_counter() - kept > STATE_SECONDS:
-            _keep_states(training, group, folder)
+            for each, state in zip(group.jobs, training.state(), strict=True):
+                write_state(folder, each, training.epoch, state)
             kept = time.perf_counter()
-    hashes = [] if job.until is None else _keep_states(training, group, folder)
     validation = open_split(dataset, "validation", job.architecture.resolution)
+    kept_as = training.weights() if job.until is None else training.state()
     outcomes: list[Outcome] = []
     for member, (trained, weights) in enumerate(zip(group.jobs, training.weights(), strict=True)):
         try:
             training.check(member)
-            if trained.until is None:
-                content = weights_bytes(weights)
-                write_atomically({checkpoint_path(folder, trained): content})
-                drop_states(folder, trained)
-                hashes.append(sha256(content))
-            result = JobResult(
-                correct=score(job.architecture, weights, validation, device),
-                images=len(validation),
-                weights_sha256=hashes[member],
-                wall_seconds=0.0,
-                losses=tuple(training.losses[member]),
-                members=len(members),
-            )
         except TrainingDiverged as error:
-            hashes.append("")
             outcomes.append(_failure(error))
-        else:
-            outcomes.append(result)
+            continue
+        result = JobResult(
+            correct=score(job.architecture, weights, validation, device),
+            images=len(validation),
+            weights_sha256=_keep(trained, kept_as[member], folder),
+            wall_seconds=0.0,
+            losses=tuple(training.losses[member]),
+            members=len(members),
+        )
+        outcomes.append(result)
     share = (time.perf_counter() - start) / len(members)
     return [replace(found, wall_seconds=share) if isinstance(found, JobResult) else found for found in outcomes]
 
 
-def _keep_states(training: Training, group: _Group, folder: Path) -> list[str]:
-    """Write every member's state; their hashes."""
-    return [
-        write_state(folder, job, training.epoch, state) for job, state in zip(group.jobs, training.state(), strict=True)
-    ]
+def _keep(job: Job, tensors: Mapping[str, Tensor], folder: Path) -> str:
+    """Write the weights of a whole training, or the state of a partial one; their hash."""
+    if job.until is not None:
+        return write_state(folder, job, job.until, tensors)
+    content = weights_bytes(tensors)
+    write_atomically({checkpoint_path(folder, job): content})
+    drop_states(folder, job)
+    return sha256(content)
 
 
 def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome:
