@@ -8,8 +8,8 @@ from search_spaces import Architecture
 from trials.recipe import Recipe
 from trials.step_times import StepTimes
 
-# Ray, and torch in every worker, before the first training, and Ray's end: 16 s and 3 s on 2 cores.
-STARTUP_SECONDS = 19.0
+# Ray, and torch in every worker, before the first training, and Ray's end: 7.5 s and 2 s on 2 cores.
+STARTUP_SECONDS = 10.0
 
 
 def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:
@@ -23,10 +23,10 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
     batch = recipe.batch_size
     seconds = []
     for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:]):
-        known = times.read(network.id, batch)
+        known = times.read(f"{network.id}, {recipe.optimizer}", batch)
         if known is None:
             known = measure(network.architecture, recipe)
-            times.write(network.id, batch, known)
+            times.write(f"{network.id}, {recipe.optimizer}", batch, known)
         seconds.append(known)
     steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
     return STARTUP_SECONDS + mean(seconds) * steps / spec.search.workers

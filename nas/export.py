@@ -62,6 +62,11 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
     """
     search, front = store.search(name), read_front(store, name)
     base, winner = front.base, front.winner
+    if search.finished and (base is None or winner is None):
+        raise ExportError(
+            f"search {name!r} must have a base and a winner, but {'its base' if base is None else 'every network'} "
+            "failed or broke a bound; see its failed trials in nas dashboard, and give a mended spec another name"
+        )
     if not search.finished or base is None or winner is None or base.test is None or winner.test is None:
         raise ExportError(f"search {name!r} must be finished before its winner is exported; run nas search again")
     seed = max(winner.final.by_seed, key=lambda key: (winner.final.by_seed[key], -key))

@@ -39,7 +39,7 @@ class Search:
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
         self._settled = {trial["job_id"] for trial in trials if trial.get("settled")}
         self._running: set[str] = set()
-        self._waiting = 0  # trainings with fresh seeds that are missing
+        self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._keep_stored(store.results(self._course.step_of))
         self.kept = sum(
@@ -56,7 +56,7 @@ class Search:
     def ask(self) -> tuple[Job, ...]:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
-            given = _take_pack(queue, self._seconds_an_epoch(), 2 * self.spec.search.workers)
+            given = _take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers)
             found = self.store.results(job.id for job in given)  # from another search in the same store
             self._keep_stored(found)
             pack = tuple(job for job in given if not self._is_done(job, found))
@@ -84,6 +84,8 @@ class Search:
                 epochs = self._course.add(step, outcome)
                 self._epoch_seconds.append(outcome.wall_seconds / max(1, epochs))
             self._show_trial(step, job, outcome)
+            if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
+                drop_states(self.store.checkpoints, job)  # it will not be continued
         if self.spec.race is not None or not self._queue:
             self._queue = None
         self.report()
@@ -92,7 +94,8 @@ class Search:
         """Tell `on_progress` where the search stands."""
         self._missing()  # knows how many are to be confirmed
         workers = self.spec.search.workers
-        self._on_progress(self._course.progress(self._seconds_an_epoch(), workers, self._waiting))
+        waiting = len(self._fresh - self._course.results.keys())
+        self._on_progress(self._course.progress(self._seconds_an_epoch(), workers, waiting))
 
     def _is_done(self, job: Job, found: Mapping[str, JobResult]) -> bool:
         step = self._course.step_of.get(job.id)
@@ -119,7 +122,8 @@ class Search:
     def _wanted(self) -> list[Job]:
         course = self._course
         given_up = self._settled | {job.id for job, _ in self.failures}
-        failed = {step for step in map(course.step_of.get, given_up) if step and not course.is_fresh(step)}
+        settled = self._settled | {job.id for job, failure in self.failures if failure.settled}
+        failed = {step for step in map(course.step_of.get, settled) if step and not course.is_fresh(step)}
         jobs = [course.jobs[step] for step in course.next_steps({step.network for step in failed})]
         missing = [job for job in jobs if job.id not in given_up]
         if missing or self._running:
@@ -129,10 +133,9 @@ class Search:
         if self.spec.race is not None:
             self._show_pruned()
         front = read_front(self.store, self.name)
-        fresh = [course.jobs[step] for step in course.fresh_steps(set(front.unconfirmed))]
-        fresh = [job for job in fresh if job.id not in given_up]
-        self._waiting = len(fresh)
-        return fresh or self._test_jobs(given_up)
+        fresh = [step for step in course.fresh_steps(set(front.unconfirmed)) if course.jobs[step].id not in given_up]
+        self._fresh = set(fresh)
+        return [course.jobs[step] for step in fresh] or self._test_jobs(given_up)
 
     def _test_jobs(self, given_up: set[str]) -> list[Job]:
         """Base and winner on test, seed by seed, where that was not done before."""
@@ -192,13 +195,19 @@ class Search:
         )
 
 
-def _take_pack(queue: deque[Job], seconds_an_epoch: float | None, rounds: int) -> tuple[Job, ...]:
+def _take_pack(queue: deque[Job], seconds_an_epoch: float | None, workers: int) -> tuple[Job, ...]:
     """Jobs of the first network, and of as many more as are expected to be done in PACK_SECONDS.
 
-    At most one in `rounds` of the networks that wait, so that no worker runs dry while another has a long pack.
+    At most half of a worker's share of the networks that wait, so that none runs dry while another has a long pack;
+    where fewer networks wait than there are workers, the seeds of one are shared out.
     """
-    more = len({job.architecture.id for job in queue}) // rounds - 1
+    waiting = len({job.architecture.id for job in queue})
+    more = waiting // (2 * workers) - 1
     pack = _take_network(queue)
+    if waiting < workers:
+        share = -(-(len(pack) + len(queue)) // workers)
+        queue.extendleft(reversed(pack[share:]))
+        return pack[:share]
     while queue and more > 0 and seconds_an_epoch is not None:
         if sum(job.epochs for job in (*pack, queue[0])) * seconds_an_epoch > PACK_SECONDS:
             break

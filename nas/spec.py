@@ -145,6 +145,8 @@ class TrainSpec(Recipe):
         if not isinstance(data, dict):
             return data
         filled = PRESETS.get(str(data.get("preset", "borji")), {})
+        if data.get("schedule", "step") != "step":
+            filled = {name: value for name, value in filled.items() if name != "milestones"}
         if data.get("optimizer", filled.get("optimizer")) != filled.get("optimizer"):
             if "learning_rate" not in data:
                 raise ValueError("learning_rate must be given where optimizer is not the preset's")

@@ -25,7 +25,7 @@ def choose_members(architecture: Architecture, recipe: Recipe, *, count: int, st
         if known is None:
             try:
                 known = measure_step(architecture, recipe, members=members, device=device, measured=MEASURED)
-            except TrainingDiverged:  # on noise; it may be that it does not on images
+            except (TrainingDiverged, RuntimeError):  # on noise, which images are not; or memory is too small
                 return 1
             times.write(key, recipe.batch_size, known)
         seconds.append(known)

@@ -67,6 +67,7 @@ def _read_archive(path: Path) -> Iterator[SourceImage]:
     """Twice through the archive: for the names, then for the images. Nothing is unpacked to disk."""
     with _reading(path), tarfile.open(path) as archive:
         names = [PurePosixPath(member.name) for member in archive if _is_image(member)]
+        _check_end(path, archive, len(names))
     depth = _common(names)
     names = [PurePosixPath(*name.parts[depth:]) for name in names]
     place = _placed(names)
@@ -77,6 +78,16 @@ def _read_archive(path: Path) -> Iterator[SourceImage]:
             assert file is not None
             split, label = place(name)
             yield SourceImage(name=str(name), split=split, label=label, content=file.read())
+
+
+def _check_end(path: Path, archive: tarfile.TarFile, images: int) -> None:
+    """An archive ends with zeros: tarfile takes a damaged header, or a cut file, for its end, without a word."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DataError(
+            f"{path} must be a whole archive, but is cut or damaged after {images:,} images; fetch it again"
+        )
 
 
 def _is_image(member: tarfile.TarInfo) -> bool:
@@ -131,7 +142,7 @@ def _read_npz(path: Path) -> Iterator[SourceImage]:
                 )
             for split, images, labels in pairs:
                 yield from _read_arrays(path, split, images, file[labels])
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} must be an .npz file of arrays, but: {error}") from error
 
 

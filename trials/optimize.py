@@ -60,18 +60,18 @@ class Optimizer:
     """One step of the recipe's optimizer for all members at once, each with its own learning rate.
 
     An update of SGD, AdamW and Adadelta is proportional to the learning rate, while their averages do not hold it, and
-    a schedule scales all members alike: so a step is made at the first member's rate and scaled for the others.
+    a schedule scales all members alike: so a step is made at the highest rate and scaled down for the others.
     """
 
     def __init__(self, module: nn.Module, recipe: Recipe, learning_rates: Sequence[float]) -> None:
         self.flat = FlatParameters(module)
         self.steps = 0
         self.average = self.flat.values.detach().clone() if recipe.ema else None
-        self._ema, self._members, self._learning_rate = recipe.ema, len(learning_rates), learning_rates[0]
-        self._optimizer = _optimizer(self.flat.values, recipe, learning_rates[0])
+        self._ema, self._members, self._learning_rate = recipe.ema, len(learning_rates), max(learning_rates)
+        self._optimizer = _optimizer(self.flat.values, recipe, self._learning_rate)
         self._scales = None
         if len(set(learning_rates)) > 1:
-            scales = torch.tensor([rate / learning_rates[0] for rate in learning_rates])
+            scales = torch.tensor([rate / self._learning_rate for rate in learning_rates])
             shaped = {
                 name: scales.repeat_interleave(view.numel() // len(scales)).reshape(view.shape)
                 for name, view in self.flat.split(self.flat.values).items()

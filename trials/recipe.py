@@ -44,7 +44,7 @@ class Recipe(BaseModel):
     deterministic: bool = Field(
         False,
         description="Bit for bit the same numbers on one machine: jobs then train one by one, never fused, and by "
-        "deterministic kernels; otherwise they agree within rounding.",
+        "deterministic kernels; otherwise they agree within the spread of seeds.",
     )
 
     @model_validator(mode="after")
@@ -53,11 +53,23 @@ class Recipe(BaseModel):
             raise ValueError("nesterov must go with optimizer sgd and a momentum above 0")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError("milestones must rise")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError("milestones must be given with schedule step, and with no other")
+        if 2 * self.accumulate > max(2, self.batch_size):
+            raise ValueError("accumulate must leave two images or more in each part of a batch")
         return self
 
+    def batches(self, images: int) -> list[int]:
+        """Sizes of an epoch's batches; the last may be smaller, but never one image, which has no batch statistics."""
+        whole, rest = divmod(images, self.batch_size)
+        sizes = [self.batch_size] * whole + [rest] * (rest > 0)
+        if rest == 1 and whole:
+            sizes[-2:] = [self.batch_size + 1]
+        return sizes
+
     def steps(self, images: int) -> int:
-        """Steps of an epoch; the last batch may be smaller."""
-        return -(-images // self.batch_size)
+        """Steps of an epoch."""
+        return len(self.batches(images))
 
     def without_learning_rate(self) -> "Recipe":
         """What jobs that train together have in common."""

@@ -20,7 +20,7 @@ from trials.images import open_split
 from trials.job import Job, JobFailure, JobResult, Outcome
 from trials.states import State, read_state, write_state
 from trials.train import Member, Training, TrainingDiverged, score
-from trials.weights import checkpoint_path, drop_states, sha256, start_path
+from trials.weights import checkpoint_path, sha256, start_path
 
 STATE_SECONDS = 120.0  # of training that a crash may cost
 
@@ -48,8 +48,7 @@ def run_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = 
                 outcomes[job.id] = _try_score(job, dataset, folder, device)
         for group in _groups([job for job in jobs if job.kind == "train"], folder):
             for part in _parts(group, dataset, device):
-                found = _try_train(part, dataset, folder, device)
-                outcomes.update(zip((job.id for job in part.jobs), found, strict=True))
+                outcomes.update(_try_train(part, dataset, folder, device))
     return [outcomes[job.id] for job in jobs]
 
 
@@ -77,11 +76,16 @@ def _parts(group: _Group, dataset: Dataset, device: str) -> list[_Group]:
     ]
 
 
-def _try_train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[Outcome]:
+def _try_train(group: _Group, dataset: Dataset, folder: Path, device: str) -> dict[str, Outcome]:
+    """Outcomes by job id. Where members cannot train together, as for want of memory, each is tried alone."""
     try:
-        return _train(group, dataset, folder, device)
+        found = _train(group, dataset, folder, device)
+        return dict(zip((job.id for job in group.jobs), found, strict=True))
     except Exception as error:  # the message is kept with the trials
-        return [_failure(error)] * len(group.jobs)
+        if len(group.jobs) == 1:
+            return {group.jobs[0].id: _failure(error)}
+    alone = [_Group(jobs=[job], states=group.states[i : i + 1]) for i, job in enumerate(group.jobs)]
+    return {id_: found for part in alone for id_, found in _try_train(part, dataset, folder, device).items()}
 
 
 def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[Outcome]:
@@ -101,9 +105,10 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     while training.epoch < job.epochs:
         training.run_epoch()
         if training.epoch < job.epochs and time.perf_counter() - kept > STATE_SECONDS:
-            for each, state in zip(group.jobs, training.state(), strict=True):
-                write_state(folder, each, training.epoch, state)
+            _keep_states(training, group, folder)
             kept = time.perf_counter()
+    if job.until is None and time.perf_counter() - start > STATE_SECONDS:
+        _keep_states(training, group, folder)  # others of its pack may still train for long: a crash must not cost it
     validation = open_split(dataset, "validation", job.architecture.resolution)
     kept_as = training.weights() if job.until is None else training.state()
     outcomes: list[Outcome] = []
@@ -132,8 +137,12 @@ def _keep(job: Job, tensors: Mapping[str, Tensor], folder: Path) -> str:
         return write_state(folder, job, job.until, tensors)
     content = weights_bytes(tensors)
     write_atomically({checkpoint_path(folder, job): content})
-    drop_states(folder, job)
     return sha256(content)
+
+
+def _keep_states(training: Training, group: _Group, folder: Path) -> None:
+    for job, state in zip(group.jobs, training.state(), strict=True):
+        write_state(folder, job, training.epoch, state)
 
 
 def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome:

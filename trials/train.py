@@ -70,7 +70,8 @@ class Training:
         self._network.train()
         self._network.generators = generators
         total = torch.zeros(len(self.members), device=self._device)
-        batches = zip(*(order.split(self.recipe.batch_size) for order in orders), strict=True)
+        sizes = self.recipe.batches(len(self._data))
+        batches = zip(*(order.split(sizes) for order in orders), strict=True)
         for step, positions in enumerate(batches, start=self.epoch * self._steps):
             images, labels = self._batch(positions, generators)
             total += self._step(images, labels, step) * len(positions[0])

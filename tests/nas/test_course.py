@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from dashboards import read_front
 from nas.plan import Plan, make_plan
+from nas.progress import Progress
 from nas.search import Search
 from nas.spec import Spec
 from tests.nas.test_search import dataset, invented, quiet, run, store  # noqa: F401 fixtures
@@ -133,6 +134,25 @@ def test_luck_is_not_confirmed(small: Callable[..., Spec], store: Store, dataset
     assert listing["winner"]["confirmed_accuracy"]["n"] == 2
     assert listing["winner"]["confirmed_accuracy"]["images"] == 100
     assert listing["data"]["fingerprint"] == dataset.fingerprint
+
+
+def test_seeds_are_shared_out_where_workers_would_wait(
+    small: Callable[..., Spec],
+    store: Store,  # noqa: F811
+    dataset: Dataset,  # noqa: F811
+) -> None:
+    plan = make_plan(small(methods=[], train={**TRAIN, "seeds": 3, "confirm": 0}, search={"workers": 3}))
+    search = Search(plan, store, dataset, quiet)
+    assert [len(search.ask()) for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_what_is_left_to_confirm_falls(small: Callable[..., Spec], store: Store, dataset: Dataset) -> None:  # noqa: F811
+    plan = make_plan(small(train={"preset": "borji", "epochs": 1, "seeds": 1, "confirm": 2}))
+    seen: list[Progress] = []
+    run(Search(plan, store, dataset, seen.append), store)
+    left = [progress.total - progress.done for progress in seen if progress.stage == "confirming"]
+    assert left[-1] == 0
+    assert left == sorted(left, reverse=True)
 
 
 def replace_correct(result: JobResult, correct: int) -> JobResult:

@@ -76,7 +76,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("train.epochs", [1], "train.epochs must be a number"),
         ("train.preset", "adam", "train.preset must be 'borji', 'neuralscale-cifar', .* or 'fast', but got 'adam'"),
         ("train", {"optimizer": "sgd"}, "learning_rate must be given where optimizer is not the preset's"),
-        ("train.milestones", [0.5, 0.2], "milestones must rise"),
+        ("train", {"schedule": "step", "milestones": [0.5, 0.2]}, "milestones must rise"),
         ("race.eta", 1, "race.eta must be greater than or equal to 2, but got 1"),
         ("train", 3, "train must be a valid dictionary"),
         ("base.network", ..., "base must name either network or module"),

@@ -1,5 +1,6 @@
 """Images from folders, archives and arrays, decoded once."""
 
+import gzip
 import io
 import pickle
 import shutil
@@ -153,6 +154,25 @@ def test_an_archive_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "pets.tar.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"pets\.tar\.gz must be an archive that can be read, but: "):
         open_images(settings(tmp_path / "pets.tar.gz"))
+
+
+@pytest.mark.parametrize("packing", ["", "gz"])
+@pytest.mark.parametrize("damage", ["a header", "the end"])
+def test_an_archive_that_tarfile_takes_for_ended(tmp_path: Path, packing: str, damage: str) -> None:
+    path = tmp_path / f"pets.tar{packing and '.'}{packing}"
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        archive.add(write_folder(tmp_path / "pets"), arcname="pets")
+    with tarfile.open(tmp_path / "whole.tar") as archive:
+        headers = [member.offset for member in archive.getmembers() if member.isfile()]
+    content = bytearray((tmp_path / "whole.tar").read_bytes())
+    middle = headers[len(headers) // 2]
+    if damage == "a header":
+        content[middle : middle + 512] = b"\xff" * 512
+    else:
+        del content[middle:]
+    path.write_bytes(gzip.compress(bytes(content)) if packing else content)
+    with pytest.raises(DataError, match=r"must be a whole archive, but is cut or damaged after [1-9]"):
+        open_images(settings(path))
 
 
 def test_arrays(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim import lr_scheduler
 
@@ -70,7 +72,10 @@ def test_neuralscale_decays_after_100_200_and_250_of_300_epochs() -> None:
     [
         ({"nesterov": True}, "nesterov must go with optimizer sgd"),
         ({"optimizer": "sgd", "nesterov": True, "momentum": 0}, "and a momentum above 0"),
-        ({"milestones": (0.5, 0.25)}, "milestones must rise"),
+        ({"schedule": "step", "milestones": (0.5, 0.25)}, "milestones must rise"),
+        ({"schedule": "step"}, "milestones must be given with schedule step, and with no other"),
+        ({"milestones": (0.5,)}, "milestones must be given with schedule step, and with no other"),
+        ({"batch_size": 10, "accumulate": 6}, "accumulate must leave two images or more"),
         ({"milestones": (1.5,)}, "less than 1"),
         ({"optimizer": "lion"}, "'sgd', 'adamw' or 'adadelta'"),
     ],
@@ -80,5 +85,10 @@ def test_recipes_that_are_none(settings: dict[str, object], message: str) -> Non
         Recipe.model_validate(settings)
 
 
-def test_last_batch_counts() -> None:
-    assert Recipe(batch_size=100).steps(3001) == 31
+@given(st.integers(1, 500), st.integers(1, 60))
+def test_batches_hold_every_image_and_never_one_alone(images: int, size: int) -> None:
+    batches = Recipe(batch_size=size).batches(images)
+    assert sum(batches) == images
+    assert 1 not in batches or size == 1 or images == 1
+    assert max(batches) <= size + 1
+    assert Recipe(batch_size=size).steps(images) == len(batches)

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from search_spaces import Conv, LeNet
+from search_spaces import Architecture, Conv, LeNet
 from tests.trials.test_job import make_job
 from trials import Dataset, DataSettings, Job, JobFailure
 from trials.dataset import load_dataset
 from trials.job import JobResult
 from trials.run import run_jobs
 from trials.step_times import StepTimes
+from trials.train import Member, Training
 from trials.weights import checkpoint_path
 
 TINY = LeNet(
@@ -79,11 +81,36 @@ def test_rungs_are_continued_to_the_numbers_of_the_whole(dataset: Dataset, tmp_p
         (partial,) = results([job.ending(until)], dataset, tmp_path)
         assert partial.losses == whole.losses[:until]
         assert not checkpoint_path(tmp_path, job).exists(), "a partial training has no weights to take away"
-    (state,) = tmp_path.glob("*.state")
     (ended,) = results([job], dataset, tmp_path)
     assert replace(ended, wall_seconds=0.0) == replace(whole, wall_seconds=0.0)
     assert ended.wall_seconds < whole.wall_seconds
-    assert not state.exists()
+
+
+def test_a_finished_training_is_not_made_again_before_its_result_is_kept(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trials.run.STATE_SECONDS", 0.0)  # as if it had taken long
+    job = make_job(TINY, epochs=2)
+    (first,) = results([job], dataset, tmp_path)
+    monkeypatch.setattr("trials.train.Training.run_epoch", lambda _: pytest.fail("it is trained again"))
+    (again,) = results([job], dataset, tmp_path)
+    assert replace(again, wall_seconds=0.0) == replace(first, wall_seconds=0.0)
+
+
+def test_members_that_cannot_train_together_train_alone(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trials.run.choose_members", lambda *_, count, **__: count)
+    made = Training.__init__
+
+    def short_of_memory(self: Training, architecture: Architecture, members: list[Member], *rest: Any) -> None:
+        if len(members) > 1:
+            raise RuntimeError("CUDA out of memory")
+        made(self, architecture, members, *rest)
+
+    monkeypatch.setattr(Training, "__init__", short_of_memory)
+    found = results([make_job(TINY, epochs=1, seed=seed) for seed in range(2)], dataset, tmp_path)
+    assert [result.members for result in found] == [1, 1]
 
 
 def test_what_goes_wrong_is_an_outcome(dataset: Dataset, tmp_path: Path) -> None:
