@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all bench check setup chromium schema
+.PHONY: demo test test-all bench bench-long check setup chromium schema
 
 demo: setup
 	$(BIN)/nas search examples/quickstart.yaml
@@ -18,6 +18,12 @@ bench: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.engine
+
+# An hour: what is found, not how fast alone.
+bench-long: setup
+	$(BIN)/python -m benchmarks.headline
+	$(BIN)/python -m benchmarks.accuracy
 
 check: setup
 	$(BIN)/ruff check .

@@ -148,5 +148,6 @@ def time_neighbour(console: Console) -> None:
 
 if __name__ == "__main__":
     parts = {"digits": time_digits, "colours": time_colours, "neighbour": time_neighbour}
-    for part in sys.argv[1:] or parts:
+    everything = [part for part in parts if part == "digits" or CIFAR.exists()]
+    for part in sys.argv[1:] or everything:
         parts[part](Console())

@@ -38,12 +38,10 @@ class Course:
                 for until in self.rungs if raced and job.seed < self.train.seeds else self.rungs[-1:]:
                     yield Step(number, job.seed, until), job.ending(until)
 
-    def add(self, step: Step, result: JobResult) -> int:
-        """Enter a result; the epochs that it adds to those that are known of its training."""
-        before = self.reached(step)
+    def add(self, step: Step, result: JobResult) -> None:
+        """Enter a result."""
         self.results[step] = result
-        self._reached[step.network, step.seed] = max(before, step.until)
-        return max(0, step.until - before)
+        self._reached[step.network, step.seed] = max(self.reached(step), step.until)
 
     def reached(self, step: Step) -> int:
         """Epochs up to which this step's training has a result."""

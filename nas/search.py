@@ -81,8 +81,8 @@ class Search:
             if step is None:  # on test
                 continue
             if isinstance(outcome, JobResult):
-                epochs = self._course.add(step, outcome)
-                self._epoch_seconds.append(outcome.wall_seconds / max(1, epochs))
+                self._course.add(step, outcome)
+                self._epoch_seconds.append(outcome.wall_seconds / job.epochs)
             self._show_trial(step, job, outcome)
             if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
                 drop_states(self.store.checkpoints, job)  # it will not be continued

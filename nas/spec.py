@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from nas.base import LARGEST_SIDE, BaseSpec
-from nas.racing import RaceSpec
+from nas.racing import RaceSpec, rungs
 from nas.spec_errors import SpecError, explain
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
@@ -197,6 +197,8 @@ class Spec(_Section):
             raise ValueError("objectives must begin with accuracy and name each one once")
         if len(self.objectives) < 2:
             raise ValueError("objectives must hold accuracy and at least one cost")
+        if self.race is not None and len(rungs(self.train.epochs, self.race)) < 2:
+            raise ValueError("race.min_epochs must be below train.epochs, or there is nothing to compare early")
         return self
 
     def meaning(self) -> dict[str, Any]:

@@ -126,6 +126,9 @@ def _decode(settings: DataSettings, folder: Path) -> None:
             "fingerprint": fingerprint_of(images, labels),
         }
         (part / "index.json").write_text(json.dumps(index))
+        for path in part.iterdir():  # or a power cut may leave files of the right size that hold zeros
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

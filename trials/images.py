@@ -1,6 +1,7 @@
 """From decoded images to what a network sees: resized once, gathered in batches, scaled to [0, 1], normalised."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ def _write_resized(images: Pixels, resolution: int, path: Path) -> None:
             for rows in chunks(len(images), channels * max(height * width, resolution**2)):
                 chunk = torch.from_numpy(np.array(images[rows]))  # a copy: torch warns of arrays that are read-only
                 file.write(resize_images(chunk, resolution).numpy().data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave a file of the right size that holds zeros
         part.replace(path)
     finally:
         with suppress(OSError):

@@ -92,8 +92,8 @@ class Job:
 class JobResult:
     """What a job found: `correct` of `images` of its split, and the hash of the weights that it made or used.
 
-    `losses` are the mean training losses of the epochs, `wall_seconds` this job's share of the time of those that it
-    was trained with, `members` how many these were.
+    `losses` are the mean training losses of the epochs; `wall_seconds` is the time of the whole training, also of the
+    part that an earlier job did, or its share where `members` were trained together.
     """
 
     correct: int

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from search_spaces import Architecture
+from trials.device_lock import training_on
 from trials.recipe import Precision, Recipe
 from trials.step_times import StepTimes
 
@@ -24,7 +25,8 @@ def choose_precision(architecture: Architecture, recipe: Recipe, device: str = "
         key = f"{architecture.id}, {recipe.optimizer}, {precision}, 1 fused on {device}"
         known = times.read(key, recipe.batch_size)
         if known is None:
-            known = measure_step(architecture, recipe.model_copy(update={"precision": precision}), device=device)
+            with training_on(device):  # no latency is measured meanwhile
+                known = measure_step(architecture, recipe.model_copy(update={"precision": precision}), device=device)
             times.write(key, recipe.batch_size, known)
         seconds[precision] = known
     return "bf16" if seconds["bf16"] < GAIN * seconds["fp32"] else "fp32"

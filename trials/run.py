@@ -3,13 +3,12 @@
 import ctypes
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from trials.checkpoint import read_weights, weights_bytes
 from trials.data import Dataset
@@ -105,12 +104,13 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     while training.epoch < job.epochs:
         training.run_epoch()
         if training.epoch < job.epochs and time.perf_counter() - kept > STATE_SECONDS:
-            _keep_states(training, group, folder)
+            _keep_states(training, group, start, folder)
             kept = time.perf_counter()
-    if job.until is None and time.perf_counter() - start > STATE_SECONDS:
-        _keep_states(training, group, folder)  # others of its pack may still train for long: a crash must not cost it
+    hashes = [""] * len(members)
+    if job.until is not None or time.perf_counter() - start > STATE_SECONDS:
+        # whole trainings too: others of the pack may still train for long, and a crash must not cost this one
+        hashes = _keep_states(training, group, start, folder)
     validation = open_split(dataset, "validation", job.architecture.resolution)
-    kept_as = training.weights() if job.until is None else training.state()
     outcomes: list[Outcome] = []
     for member, (trained, weights) in enumerate(zip(group.jobs, training.weights(), strict=True)):
         try:
@@ -118,31 +118,34 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
         except TrainingDiverged as error:
             outcomes.append(_failure(error))
             continue
+        if job.until is None:
+            content = weights_bytes(weights)
+            write_atomically({checkpoint_path(folder, trained): content})
+            hashes[member] = sha256(content)
         result = JobResult(
             correct=score(job.architecture, weights, validation, device),
             images=len(validation),
-            weights_sha256=_keep(trained, kept_as[member], folder),
-            wall_seconds=0.0,
+            weights_sha256=hashes[member],
+            wall_seconds=_seconds(group, member, start),
             losses=tuple(training.losses[member]),
             members=len(members),
         )
         outcomes.append(result)
-    share = (time.perf_counter() - start) / len(members)
-    return [replace(found, wall_seconds=share) if isinstance(found, JobResult) else found for found in outcomes]
+    return outcomes
 
 
-def _keep(job: Job, tensors: Mapping[str, Tensor], folder: Path) -> str:
-    """Write the weights of a whole training, or the state of a partial one; their hash."""
-    if job.until is not None:
-        return write_state(folder, job, job.until, tensors)
-    content = weights_bytes(tensors)
-    write_atomically({checkpoint_path(folder, job): content})
-    return sha256(content)
+def _keep_states(training: Training, group: _Group, start: float, folder: Path) -> list[str]:
+    """Write every member's state; their hashes."""
+    return [
+        write_state(folder, job, State(epoch=training.epoch, seconds=_seconds(group, member, start), tensors=tensors))
+        for member, (job, tensors) in enumerate(zip(group.jobs, training.state(), strict=True))
+    ]
 
 
-def _keep_states(training: Training, group: _Group, folder: Path) -> None:
-    for job, state in zip(group.jobs, training.state(), strict=True):
-        write_state(folder, job, training.epoch, state)
+def _seconds(group: _Group, member: int, start: float) -> float:
+    """A member's share of the time since the start, and the time of what it was continued from."""
+    earlier = group.states[member].seconds if group.states else 0.0
+    return earlier + (time.perf_counter() - start) / len(group.jobs)
 
 
 def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome:

@@ -1,10 +1,10 @@
 """States of trainings on disk, from which they are continued: by a later rung of a race, or after a crash."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
@@ -14,18 +14,22 @@ from trials.files import write_atomically
 from trials.job import Job
 from trials.weights import sha256, state_paths
 
+SECONDS = "seconds"  # the name under which they stand beside the tensors
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a training stood: after how many epochs, and all of its tensors by name."""
+    """Where a training stood: after how many epochs and seconds, and all of its tensors by name."""
 
     epoch: int
+    seconds: float
     tensors: dict[str, Tensor]
 
 
-def write_state(folder: Path, job: Job, epoch: int, state: Mapping[str, Tensor]) -> str:
-    """Keep the state after this epoch in place of earlier ones; its hash, which is part of the file's name."""
-    content = weights_bytes(state)
+def write_state(folder: Path, job: Job, state: State) -> str:
+    """Keep a state in place of earlier ones; its hash, which is part of the file's name."""
+    epoch, seconds = state.epoch, torch.tensor(state.seconds, dtype=torch.float64)
+    content = weights_bytes({**state.tensors, SECONDS: seconds})
     digest = sha256(content)
     path = folder / f"{job.training().id}-{epoch}-{digest[:16]}.state"
     write_atomically({path: content})
@@ -44,5 +48,6 @@ def read_state(folder: Path, job: Job) -> State | None:
             with suppress(OSError, SafetensorError):
                 content = path.read_bytes()
                 if path.stem.endswith(sha256(content)[:16]):
-                    return State(epoch=paths[path], tensors=load(content))
+                    tensors = load(content)
+                    return State(epoch=paths[path], seconds=float(tensors.pop(SECONDS)), tensors=tensors)
     return None

@@ -45,7 +45,8 @@ def test_every_help_shows_an_example(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script(shell: str, tmp_path: Path) -> None:
+def test_completion_script(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # whatever shell the tests run in, or none
     done = run_nas(tmp_path, "--show-completion", shell)
     assert done.returncode == 0
     assert "_NAS_COMPLETE" in done.stdout

@@ -78,6 +78,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("train", {"optimizer": "sgd"}, "learning_rate must be given where optimizer is not the preset's"),
         ("train", {"schedule": "step", "milestones": [0.5, 0.2]}, "milestones must rise"),
         ("race.eta", 1, "race.eta must be greater than or equal to 2, but got 1"),
+        ("race", {"min_epochs": 10}, "race.min_epochs must be below train.epochs"),
         ("train", 3, "train must be a valid dictionary"),
         ("base.network", ..., "base must name either network or module"),
         ("base.module", "a:b", "base must name either network or module"),

@@ -77,13 +77,15 @@ def test_fused_as_alone(dataset: Dataset, tmp_path: Path) -> None:
 def test_rungs_are_continued_to_the_numbers_of_the_whole(dataset: Dataset, tmp_path: Path) -> None:
     job = make_job(TINY, epochs=3)
     (whole,) = results([job], dataset, tmp_path / "whole")
+    seconds: list[float] = []
     for until in (1, 2):
         (partial,) = results([job.ending(until)], dataset, tmp_path)
+        seconds.append(partial.wall_seconds)
         assert partial.losses == whole.losses[:until]
         assert not checkpoint_path(tmp_path, job).exists(), "a partial training has no weights to take away"
     (ended,) = results([job], dataset, tmp_path)
     assert replace(ended, wall_seconds=0.0) == replace(whole, wall_seconds=0.0)
-    assert ended.wall_seconds < whole.wall_seconds
+    assert seconds[0] < seconds[1] < ended.wall_seconds, "the time of all rungs"
 
 
 def test_a_finished_training_is_not_made_again_before_its_result_is_kept(

@@ -5,36 +5,36 @@ from pathlib import Path
 import torch
 
 from tests.trials.test_job import make_job
-from trials.states import read_state, write_state
+from trials.states import State, read_state, write_state
 from trials.weights import drop_states
 
 JOB = make_job(epochs=10)
 
 
-def state(value: float) -> dict[str, torch.Tensor]:
-    return {"network.weight": torch.full((2, 3), value), "losses": torch.tensor([value], dtype=torch.float64)}
+def state(epoch: int) -> State:
+    return State(epoch=epoch, seconds=1.5 * epoch, tensors={"network.weight": torch.full((2, 3), float(epoch))})
 
 
 def test_latest_is_read_and_earlier_ones_go(tmp_path: Path) -> None:
     assert read_state(tmp_path, JOB) is None
     for epoch in (1, 3):
-        write_state(tmp_path, JOB.ending(epoch), epoch, state(epoch))
+        write_state(tmp_path, JOB.ending(epoch), state(epoch))
     assert len(list(tmp_path.iterdir())) == 1
     found = read_state(tmp_path, JOB)
     assert found is not None
-    assert found.epoch == 3
+    assert (found.epoch, found.seconds, set(found.tensors)) == (3, 4.5, {"network.weight"})
     assert torch.equal(found.tensors["network.weight"], torch.full((2, 3), 3.0))
     assert read_state(tmp_path, make_job(seed=1)) is None
 
 
 def test_a_state_past_the_jobs_end_is_not_for_it(tmp_path: Path) -> None:
-    write_state(tmp_path, JOB, 5, state(5))
+    write_state(tmp_path, JOB, state(5))
     assert read_state(tmp_path, JOB.ending(3)) is None
     assert read_state(tmp_path, JOB.ending(5)) is not None
 
 
 def test_damaged_states_are_none(tmp_path: Path) -> None:
-    write_state(tmp_path, JOB, 5, state(5))
+    write_state(tmp_path, JOB, state(5))
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     for damaged in (content[:-1], b"", content[:-1] + b"\xff"):
@@ -45,7 +45,7 @@ def test_damaged_states_are_none(tmp_path: Path) -> None:
 def test_drop(tmp_path: Path) -> None:
     other = make_job(seed=1)
     for job in (JOB, other):
-        write_state(tmp_path, job, 2, state(2))
+        write_state(tmp_path, job, state(2))
     drop_states(tmp_path, JOB)
     assert read_state(tmp_path, JOB) is None
     assert read_state(tmp_path, other) is not None
