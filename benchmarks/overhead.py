@@ -75,7 +75,7 @@ def our_overhead(folder: Path) -> tuple[float, float]:
         },
         "budget": {"params": "1.0x", "macs": "1.0x"},
         "methods": [{"name": "compensation", "tolerance": 0.9}],
-        "train": {"epochs": 1, "seeds": 1},
+        "train": {"epochs": 1, "seeds": 1, "confirm": 0},
         "search": {"max_candidates": JOBS - 1, "workers": WORKERS},
         "storage": f"sqlite:///{folder}/nas.db",
     }

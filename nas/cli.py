@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -245,16 +246,16 @@ def _latency_of(spec: Spec) -> Callable[[Architecture], float]:
 
     times, batch_size, device = StepTimes(), spec.latency.batch_size, spec.latency.device
 
-    def measure(architecture: Architecture) -> float:
-        known = times.read(f"{architecture.id}, latency on {device}", batch_size)
-        if known is None:
-            from nas.measured import measure
+    def measure_seconds(architecture: Architecture) -> float:
+        from nas.measured import measure
 
-            known = measure(architecture, batch_size, device).median_ms / 1000
-            times.write(f"{architecture.id}, latency on {device}", batch_size, known)
-        return round(1000 * known, 6)
+        return measure(architecture, batch_size, device).median_ms / 1000
 
-    return measure
+    def latency_ms(architecture: Architecture) -> float:
+        key = f"{architecture.id}, latency on {device}"
+        return round(1000 * times.measured(key, batch_size, partial(measure_seconds, architecture)), 6)
+
+    return latency_ms
 
 
 def _measure_step(architecture: Architecture, recipe: Recipe) -> float:

@@ -1,6 +1,7 @@
 """How long a plan takes, from the measured time of a training step."""
 
 from collections.abc import Callable
+from functools import partial
 from statistics import mean
 
 from nas.plan import Plan
@@ -20,13 +21,11 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
     """
     spec = plan.problem.spec
     recipe = spec.train.recipe("fp32")
-    batch = recipe.batch_size
-    seconds = []
-    for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:]):
-        known = times.read(f"{network.id}, {recipe.optimizer}", batch)
-        if known is None:
-            known = measure(network.architecture, recipe)
-            times.write(f"{network.id}, {recipe.optimizer}", batch, known)
-        seconds.append(known)
+    seconds = [
+        times.measured(
+            f"{network.id}, {recipe.optimizer}", recipe.batch_size, partial(measure, network.architecture, recipe)
+        )
+        for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:])
+    ]
     steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
     return STARTUP_SECONDS + mean(seconds) * steps / spec.search.workers

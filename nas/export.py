@@ -25,11 +25,11 @@ from nas.export_format import (
 from nas.spec_errors import explain
 from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
-from trials.checkpoint import load_weights, read_bytes, read_weights
+from trials.checkpoint import load_weights, read_weights
 from trials.files import write_atomically
 from trials.images import Preprocess
 from trials.store import Store
-from trials.weights import checkpoint_path
+from trials.weights import checkpoint_path, read_bytes
 
 
 class ExportError(NasError):

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
-from dashboards import read_front
+from dashboards import Front, read_front
 from nas.begin import begin_search
 from nas.course import Course
 from nas.plan import Plan
@@ -135,11 +135,10 @@ class Search:
         front = read_front(self.store, self.name)
         fresh = [step for step in course.fresh_steps(set(front.unconfirmed)) if course.jobs[step].id not in given_up]
         self._fresh = set(fresh)
-        return [course.jobs[step] for step in fresh] or self._test_jobs(given_up)
+        return [course.jobs[step] for step in fresh] or self._test_jobs(front, given_up)
 
-    def _test_jobs(self, given_up: set[str]) -> list[Job]:
+    def _test_jobs(self, front: Front, given_up: set[str]) -> list[Job]:
         """Base and winner on test, seed by seed, where that was not done before."""
-        front = read_front(self.store, self.name)
         networks = {network.id: network for network in (front.base, front.winner) if network is not None}
         ids = [job_id for network in networks.values() for job_id in network.final_job_ids.values()]
         steps = [step for step in map(self._course.step_of.get, ids) if step in self._course.results]

@@ -22,7 +22,7 @@ from nas.racing import RaceSpec, rungs
 from nas.spec_errors import SpecError, explain
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
-from trials.recipe import OF_OPTIMIZER, PRESETS, Precision
+from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
 
 Range = tuple[Count, Count]
 DEFAULT_STORAGE = "sqlite:///nas.db"
@@ -123,7 +123,7 @@ class LatencySpec(_Section):
 class TrainSpec(Recipe):
     """How base and candidates are trained: a preset, and what is changed of it."""
 
-    preset: Literal["borji", "neuralscale-cifar", "neuralscale-tiny", "msnet", "fast"] = Field(
+    preset: PresetName = Field(
         "borji", description="A published recipe, or fast, which is ours; the other keys change what it says."
     )
     precision: Precision | Literal["auto"] = Field(  # type: ignore[assignment]

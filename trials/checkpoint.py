@@ -7,17 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from trials.weights import CheckpointError, read_bytes, sha256, weights_are_whole
-
-__all__ = [
-    "CheckpointError",
-    "load_weights",
-    "read_bytes",
-    "read_weights",
-    "sha256",
-    "weights_are_whole",
-    "weights_bytes",
-]
+from trials.weights import CheckpointError, read_bytes
 
 
 def weights_bytes(tensors: Mapping[str, Tensor]) -> bytes:

@@ -17,17 +17,16 @@ def choose_members(architecture: Architecture, recipe: Recipe, *, count: int, st
     count = min(count, MOST)
     if count == 1 or recipe.deterministic or steps < WORTH:
         return 1
-    times = StepTimes()
-    seconds = []
-    for members in (1, count):
-        key = f"{architecture.id}, {recipe.optimizer}, {recipe.precision}, {members} fused on {device}"
-        known = times.read(key, recipe.batch_size)
-        if known is None:
-            try:
-                known = measure_step(architecture, recipe, members=members, device=device, measured=MEASURED)
-            except (TrainingDiverged, RuntimeError):  # on noise, which images are not; or memory is too small
-                return 1
-            times.write(key, recipe.batch_size, known)
-        seconds.append(known)
-    alone, fused = seconds
+
+    def seconds(members: int) -> float:
+        return StepTimes().measured(
+            f"{architecture.id}, {recipe.optimizer}, {recipe.precision}, {members} fused on {device}",
+            recipe.batch_size,
+            lambda: measure_step(architecture, recipe, members=members, device=device, measured=MEASURED),
+        )
+
+    try:
+        alone, fused = seconds(1), seconds(count)
+    except (TrainingDiverged, RuntimeError):  # on noise, which images are not; or memory is too small
+        return 1
     return count if fused < GAIN * count * alone else 1

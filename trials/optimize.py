@@ -9,6 +9,11 @@ from search_spaces.fuse import pack, unpack
 from trials.recipe import Recipe
 
 
+def of_part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Those tensors whose names begin with `part.`, by the rest of the name."""
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+
+
 class FlatParameters:
     """Moves a module's parameters into one vector and their gradients into another; the module sees views of them.
 
@@ -96,7 +101,8 @@ class Optimizer:
 
     def state(self) -> list[dict[str, Tensor]]:
         """Everything of each member that a continued training needs beside its weights, by name."""
-        vectors = {key: value for key, value in self._own_state().items() if value.dim() > 0}
+        own = self._optimizer.state[self.flat.values]
+        vectors = {key: value for key, value in own.items() if isinstance(value, Tensor) and value.dim() > 0}
         if self.average is not None:
             vectors["average"] = self.average
         members: list[dict[str, Tensor]] = [{} for _ in range(self._members)]
@@ -109,21 +115,7 @@ class Optimizer:
         """Take back what `state` gave, after so many steps."""
         self.steps = steps
         keys = {name.partition(".")[0] for name in members[0]}
-        vectors = {
-            key: self.flat.join(
-                pack(
-                    [
-                        {
-                            name.partition(".")[2]: tensor
-                            for name, tensor in member.items()
-                            if name.startswith(f"{key}.")
-                        }
-                        for member in members
-                    ]
-                )
-            )
-            for key in sorted(keys)
-        }
+        vectors = {key: self.flat.join(pack([of_part(member, key) for member in members])) for key in sorted(keys)}
         if self.average is not None:
             self.average = vectors.pop("average")
         self._optimizer.state[self.flat.values] = {**vectors, "step": torch.tensor(float(steps))}
@@ -131,11 +123,6 @@ class Optimizer:
     def averages(self) -> dict[str, Tensor] | None:
         """The averaged parameters by name, members packed; None where the recipe has none."""
         return None if self.average is None else self.flat.split(self.average)
-
-    def _own_state(self) -> dict[str, Tensor]:
-        return {
-            key: value for key, value in self._optimizer.state[self.flat.values].items() if isinstance(value, Tensor)
-        }
 
 
 def _optimizer(values: nn.Parameter, recipe: Recipe, learning_rate: float) -> torch.optim.Optimizer:

@@ -19,17 +19,16 @@ def choose_precision(architecture: Architecture, recipe: Recipe, device: str = "
         return "fp32"
     from trials.measure import measure_step  # torch takes seconds to import, mostly for nothing
 
-    times = StepTimes()
-    seconds: dict[Precision, float] = {}
-    for precision in ("fp32", "bf16"):
-        key = f"{architecture.id}, {recipe.optimizer}, {precision}, 1 fused on {device}"
-        known = times.read(key, recipe.batch_size)
-        if known is None:
-            with training_on(device):  # no latency is measured meanwhile
-                known = measure_step(architecture, recipe.model_copy(update={"precision": precision}), device=device)
-            times.write(key, recipe.batch_size, known)
-        seconds[precision] = known
-    return "bf16" if seconds["bf16"] < GAIN * seconds["fp32"] else "fp32"
+    def seconds(precision: Precision) -> float:
+        tried = recipe.model_copy(update={"precision": precision})
+        return StepTimes().measured(
+            f"{architecture.id}, {recipe.optimizer}, {precision}, 1 fused on {device}",
+            recipe.batch_size,
+            lambda: measure_step(architecture, tried, device=device),
+        )
+
+    with training_on(device):  # no latency is measured meanwhile
+        return "bf16" if seconds("bf16") < GAIN * seconds("fp32") else "fp32"
 
 
 def _has_amx() -> bool:

@@ -11,6 +11,7 @@ Optimizer = Literal["sgd", "adamw", "adadelta"]
 Schedule = Literal["constant", "one-cycle", "cosine", "step"]
 Augmentation = Literal["none", "flip", "crop", "crop-flip"]
 Precision = Literal["fp32", "bf16"]
+PresetName = Literal["borji", "neuralscale-cifar", "neuralscale-tiny", "msnet", "fast"]
 Share = Annotated[Real, Field(gt=0, lt=1)]
 OF_OPTIMIZER = ("learning_rate", "momentum", "nesterov", "weight_decay")  # what of a preset goes with its optimizer
 WARM_UP_START = 0.1  # of the learning rate, where one-cycle begins

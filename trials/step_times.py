@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,14 @@ class StepTimes:
     def __init__(self, folder: Path | None = None) -> None:
         self._path = (folder or user_cache_path("nas-service")) / "step-times.json"
         self._machine = f"{platform.node()}, {os.cpu_count()} CPUs, torch {version('torch')}"
+
+    def measured(self, architecture_id: str, batch_size: int, measure: Callable[[], float]) -> float:
+        """The time, measured where it is not known yet."""
+        known = self.read(architecture_id, batch_size)
+        if known is None:
+            known = measure()
+            self.write(architecture_id, batch_size, known)
+        return known
 
     def read(self, architecture_id: str, batch_size: int) -> float | None:
         """The measured time, or None."""

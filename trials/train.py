@@ -14,7 +14,7 @@ from search_spaces.build import build
 from search_spaces.fuse import fuse, pack, unpack
 from trials.augment import augment
 from trials.images import Split, normalise
-from trials.optimize import Optimizer
+from trials.optimize import Optimizer, of_part
 from trials.recipe import Recipe, learning_rate_factor
 
 SCORING_BATCH = 500
@@ -112,13 +112,7 @@ class Training:
 
     def load_state(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Go on where `state` was taken: all members after the same epoch."""
-        networks, optimizers = (
-            [
-                {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
-                for state in states
-            ]
-            for part in ("network.", "optimizer.")
-        )
+        networks, optimizers = ([of_part(state, part) for state in states] for part in ("network", "optimizer"))
         self.losses = [state["losses"].tolist() for state in states]
         self.epoch = len(self.losses[0])
         self._network.load_state_dict(pack(networks))

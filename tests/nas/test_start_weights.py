@@ -19,12 +19,11 @@ from search_spaces.torchvision_networks import make_classifier
 from tests.conftest import run_nas, write_spec
 from tests.nas.test_networks import OWN
 from trials import SOURCES
-from trials.checkpoint import sha256
 from trials.dataset import load_dataset
 from trials.files import write_atomically
 from trials.job import JobResult
 from trials.run import run_jobs
-from trials.weights import start_path
+from trials.weights import sha256, start_path
 
 SOURCE = SOURCES["mnist5k"]
 

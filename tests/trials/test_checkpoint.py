@@ -7,7 +7,8 @@ import torch
 
 from search_spaces.build import build
 from tests.search_spaces.test_architecture import lenet
-from trials.checkpoint import CheckpointError, load_weights, read_weights, sha256, weights_bytes
+from trials.checkpoint import load_weights, read_weights, weights_bytes
+from trials.weights import CheckpointError, sha256
 
 
 def test_both_ways(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Recipes: presets as published, schedules as torch's."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim import lr_scheduler
 
-from trials.recipe import PRESETS, Recipe, learning_rate_factor, preset
+from trials.recipe import PRESETS, PresetName, Recipe, learning_rate_factor, preset
 
 STEPS = 240
 
@@ -50,6 +52,10 @@ def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
 
 def test_constant() -> None:
     assert set(ours()) == {1.0}
+
+
+def test_every_name_is_a_preset() -> None:
+    assert set(get_args(PresetName)) == set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
