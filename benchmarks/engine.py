@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.naive import quarter_vgg11
+from benchmarks.quickstart import write_quickstart
 from nas.tables import make_table
 from trials import DataSettings
 from trials.dataset import load_dataset
@@ -33,16 +34,6 @@ from trials.train import Member, Training
 CIFAR = Path(os.environ.get("CIFAR", "../shared/data/cifar10-25k.tar.gz"))
 CANDIDATES, SEEDS, EPOCHS = 8, 3, 10
 SECONDS = 20.0
-SPEC = f"""
-name: engine
-data: {{source: mnist5k}}
-base:
-  {{network: lenet, resolution: 14, conv1: {{channels: 30, kernel: 3}}, conv2: {{channels: 30, kernel: 5}}, hidden: 50}}
-budget: {{params: 1.0x, macs: 1.0x}}
-methods: [{{name: compensation, approaches: [IV], tolerance: 0.05}}]
-train: {{preset: borji, epochs: {EPOCHS}, seeds: {SEEDS}, confirm: 0}}
-search: {{max_candidates: {CANDIDATES}, workers: 2}}
-"""
 
 
 def naive_environment() -> dict[str, str]:
@@ -59,8 +50,8 @@ def run_naive(*arguments: str) -> str:
 def time_digits(console: Console) -> None:
     """Wall time of 8 LeNets with 3 seeds each, everything included: the search also trains and tests the base."""
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "engine.yaml"
-        spec.write_text(SPEC)
+        train = {"epochs": EPOCHS, "seeds": SEEDS, "confirm": 0}
+        spec = write_quickstart(Path(folder), train=train, search={"max_candidates": CANDIDATES})
         start = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "nas", "search", str(spec)],

@@ -20,21 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.make_curves import choose_networks, train_curve
+from benchmarks.quickstart import write_quickstart
 from nas.spec import Spec, read_spec
 from nas.tables import make_table
 
 CANDIDATES, JUDGES = 40, range(100, 104)
-SPEC = f"""
-name: headline
-data: {{source: mnist5k}}
-base:
-  {{network: lenet, resolution: 14, conv1: {{channels: 30, kernel: 3}}, conv2: {{channels: 30, kernel: 5}}, hidden: 50}}
-budget: {{params: 1.0x, macs: 1.0x}}
-methods: [{{name: compensation, approaches: [IV], tolerance: 0.05}}]
-train: {{preset: borji, epochs: 10, seeds: 1, confirm: 0}}
-race: {{eta: 3}}
-search: {{max_candidates: {CANDIDATES}, workers: 2}}
-"""
 
 
 def search(folder: Path, spec: Path) -> tuple[float, str]:
@@ -72,8 +62,10 @@ def main() -> None:
     """Run both, then judge."""
     console = Console()
     with tempfile.TemporaryDirectory() as name:
-        spec = Path(name) / "headline.yaml"
-        spec.write_text(SPEC)
+        train, race = {"seeds": 1, "confirm": 0}, {"eta": 3}
+        spec = write_quickstart(
+            Path(name), name="headline", train=train, race=race, search={"max_candidates": CANDIDATES}
+        )
         found = {"nas search, race": search(Path(name), spec), "Ray Tune's defaults": tune_defaults(spec)}
         console.print(found)
         ids, accuracies = judge(read_spec(spec))

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from benchmarks.quickstart import quickstart
 from nas.plan import make_plan
 from nas.problem import Candidate
-from nas.spec import Spec, read_spec
+from nas.spec import Spec
 from search_spaces import COSTS
 from trials.dataset import load_dataset
 from trials.images import open_split
@@ -79,5 +80,5 @@ def make_table(spec: Spec) -> dict[str, NDArray[Any]]:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(TABLE, allow_pickle=False, **make_table(read_spec(Path("examples/quickstart.yaml"))))
+    np.savez_compressed(TABLE, allow_pickle=False, **make_table(quickstart()))
     print(f"wrote {TABLE}")

@@ -20,19 +20,16 @@ from statistics import median
 
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 
-QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
+from benchmarks.quickstart import write_quickstart
+
 BATCHES = 3000 / 100  # of an epoch of the quickstart
 RUNS = 3
 
 
 def first_batch(folder: Path) -> float:
     """Seconds from the start of the process to the end of the first training step."""
-    spec = YAML(typ="safe").load(QUICKSTART)
-    spec["train"] |= {"epochs": 1, "seeds": 1}
-    with (folder / "spec.yaml").open("w") as file:
-        YAML(typ="safe").dump(spec, file)
+    write_quickstart(folder, train={"epochs": 1, "seeds": 1})
     start = time.time()
     process = subprocess.Popen(
         [sys.executable, "-m", "nas", "search", "spec.yaml"], cwd=folder, stderr=subprocess.DEVNULL
