@@ -19,6 +19,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.kernels
 
 # An hour: what is found, not how fast alone.
 bench-long: setup

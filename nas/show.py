@@ -66,7 +66,7 @@ def _found(progress: Progress) -> str:
     parts = []
     if progress.best is not None:
         network, accuracy = progress.best
-        parts.append(f"best {accuracy:.4f} ({network.method}, {network.architecture.resolution} px)")
+        parts.append(f"best {accuracy:.4f} ({network.architecture.resolution} px)")  # 80 characters
     if progress.base_accuracy is not None:
         parts.append(f"base {progress.base_accuracy:.4f}")
     return ", ".join(parts)

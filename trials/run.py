@@ -171,7 +171,7 @@ def _failure(error: Exception) -> JobFailure:
 def keep_memory() -> None:
     """Let glibc keep what is freed: it gave large tensors back to the system and cleared them anew in every step.
 
-    The same step of a LeNet takes a fifth less time. Other C libraries know no mallopt.
+    The same step of a LeNet takes a tenth less time (docs/benchmarks.md). Other C libraries know no mallopt.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
