@@ -12,14 +12,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product, repeat
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.make_curves import choose_networks, train_curve
+from benchmarks.make_curves import choose_networks, train_curves
 from benchmarks.quickstart import write_quickstart
 from nas.spec import Spec, read_spec
 from nas.tables import make_table
@@ -51,11 +51,10 @@ def tune_defaults(spec: Path) -> tuple[float, str]:
 def judge(spec: Spec) -> tuple[list[str], NDArray[np.float64]]:
     """Ids and validation accuracies [networks, seeds] at the end of full trainings with fresh seeds."""
     networks = choose_networks(spec, CANDIDATES)[1:]
-    runs = list(product(networks, JUDGES))
     with ProcessPoolExecutor(max_workers=2) as pool:
-        curves = pool.map(train_curve, *zip(*runs, strict=True), repeat(spec), repeat(spec.train.epochs))
-        accuracies = [accuracy[-1] for accuracy, _ in curves]
-    return [network.id for network in networks], np.array(accuracies).reshape(len(networks), len(JUDGES))
+        curves = pool.map(train_curves, networks, repeat(JUDGES), repeat(spec), repeat(spec.train.epochs))
+        accuracies = [[curve[-1] for curve in accuracy] for accuracy, _ in curves]
+    return [network.id for network in networks], np.array(accuracies)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -93,6 +93,17 @@ class ScoredNetwork:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailedTraining:
+    """A training without a result: its last failure; a settled one is not tried again."""
+
+    network_id: str
+    resolution: int
+    seed: int
+    cause: str
+    settled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Front:
     """The base (None until all its seeds are trained), the non-dominated networks, the winner.
 
@@ -109,6 +120,7 @@ class Front:
     winner: ScoredNetwork | None
     trained: int
     unconfirmed: tuple[str, ...]
+    failed: tuple[FailedTraining, ...]
     data: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +133,7 @@ class Front:
             "base": self.base and self.base.to_json(),
             "front": [network.to_json() for network in self.front],
             "winner": self.winner and self.winner.to_json(),
+            "failed": [asdict(training) for training in self.failed],
         }
 
 
@@ -149,7 +162,24 @@ def read_front(store: Store, name: str) -> Front:
         winner=winner and _with_test(store, winner, results),
         trained=len(networks),
         unconfirmed=tuple(waiting),
+        failed=_failed(trials),
         data=search.data,
+    )
+
+
+def _failed(trials: Sequence[dict[str, Any]]) -> tuple[FailedTraining, ...]:
+    """The trainings whose last trial failed."""
+    last = {trial["job_id"]: trial for trial in trials}
+    return tuple(
+        FailedTraining(
+            network_id=trial["network_id"],
+            resolution=trial["resolution"],
+            seed=trial["seed"],
+            cause=trial["failure"],
+            settled=bool(trial.get("settled")),
+        )
+        for trial in last.values()
+        if "failure" in trial
     )
 
 

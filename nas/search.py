@@ -1,7 +1,8 @@
 """The search loop: hands out the jobs that are missing, keeps what comes back, ends with the test figures."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from dashboards import Front, read_front
@@ -17,6 +18,7 @@ from trials.store import Store, TrialRecord
 from trials.weights import checkpoint_path, drop_states, weights_are_whole
 
 PACK_SECONDS = 2.0  # of training that one worker gets at once, where jobs are short
+TRIES = 3  # trainings whose worker dies so often are given up: a network that always kills it must not stop the search
 
 
 class Search:
@@ -38,6 +40,7 @@ class Search:
         trials = store.trials(self.name)
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
         self._settled = {trial["job_id"] for trial in trials if trial.get("settled")}
+        self._failed = Counter(trial["job_id"] for trial in trials if "failure" in trial)
         self._running: set[str] = set()
         self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
         self._epoch_seconds: list[float] = []  # of this run's trainings
@@ -73,7 +76,7 @@ class Search:
     def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
         """Keep a pack's outcomes: the results first, then the trials that show them."""
         self.store.record_results([(job, found) for job, found in outcomes if isinstance(found, JobResult)])
-        for job, outcome in outcomes:
+        for job, outcome in ((job, self._count_tries(job, outcome)) for job, outcome in outcomes):
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
                 self.failures.append((job, outcome))
@@ -89,6 +92,15 @@ class Search:
         if self.spec.race is not None or not self._queue:
             self._queue = None
         self.report()
+
+    def _count_tries(self, job: Job, outcome: Outcome) -> Outcome:
+        """The outcome; settled where it is the last failure that a training may have."""
+        if isinstance(outcome, JobResult) or outcome.settled:
+            return outcome
+        self._failed[job.id] += 1
+        if self._failed[job.id] < TRIES:
+            return outcome
+        return replace(outcome, message=f"{outcome.message}, {TRIES} times: given up", settled=True)
 
     def report(self) -> None:
         """Tell `on_progress` where the search stands."""

@@ -1,5 +1,6 @@
 """A running search and its front as a person sees them."""
 
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
@@ -94,7 +95,16 @@ def print_front(console: Console, front: Front) -> None:
         winner = front.winner is not None and network.id == front.winner.id
         table.add_row(*_row(network, confirmed=confirmed), "winner" if winner else "", style="bold" if winner else "")
     console.print(table)
+    _print_failed(console, front)
     _print_verdict(console, front)
+
+
+def _print_failed(console: Console, front: Front) -> None:
+    for cause, count in Counter(training.cause for training in front.failed).items():
+        first = next(training for training in front.failed if training.cause == cause)
+        example = f"{'e.g. ' if count > 1 else ''}seed {first.seed} at {first.resolution} px"
+        line = f"{count} {'training' if count == 1 else 'trainings'} failed ({example}): {cause}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _row(network: ScoredNetwork, *, confirmed: bool) -> list[str]:

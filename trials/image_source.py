@@ -118,7 +118,14 @@ def _placed(names: list[PurePosixPath]) -> Callable[[PurePosixPath], tuple[Split
     if not names:
         raise DataError("a folder or archive of images must hold class folders with images, but holds none")
     tops = {name.parts[0].lower() for name in names}
-    has_splits = tops <= SPLITS.keys() and "train" in {SPLITS[top] for top in tops}
+    splits = {SPLITS[top] for top in tops & SPLITS.keys()}
+    beside = tops - SPLITS.keys()
+    if "train" in splits and len(splits) > 1 and beside:  # a single folder "train" can be a class: of vehicles
+        raise DataError(
+            f"beside the folders of splits ({', '.join(sorted(tops & SPLITS.keys()))}) nothing else may stand, but "
+            f"{sorted(beside)[0]!r} does; take its images elsewhere"
+        )
+    has_splits = "train" in splits and not beside
     depth = 1 if has_splits else 0
     for name in names:
         if len(name.parts) < depth + 2:

@@ -10,7 +10,7 @@ from trials.ray_workers import DIED, Workers, pack_text, read_outcomes  # first:
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.search import Searcher
 # isort: on
 
@@ -54,12 +54,13 @@ class _Packs(Searcher):  # type: ignore[misc, unused-ignore]
         self._free.add(worker)
         if self.error is not None:  # Tune is ending: what it stopped has no outcome
             return
-        text = None if error or result is None else result["outcomes"]
-        outcomes = read_outcomes(text) if text else [JobFailure(message=DIED)] * len(jobs)
+        report = {"outcomes": None, "cause": DIED} if error or result is None else result
+        failure = JobFailure(message=report["cause"])
+        outcomes = read_outcomes(report["outcomes"]) if report["outcomes"] else [failure] * len(jobs)
         try:
             self._source.tell(list(zip(jobs, outcomes, strict=True)))
-        except NasError as failure:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead
-            self.error = failure
+        except NasError as stopped:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead
+            self.error = stopped
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore of its own, which is never asked for: the store remembers."""
@@ -90,13 +91,15 @@ class _StopOnError(tune.Stopper):  # type: ignore[misc, unused-ignore]
 def _trainable(config: dict[str, Any], *, workers: Workers, dataset: list[Any], folder: str) -> None:
     """In a process of Tune's: have a worker run one pack, and report it once. `dataset` holds a reference alone."""
     worker = workers.actors[config["worker"]]
-    outcomes = None
+    outcomes, cause = None, DIED
     try:
         ray.get(worker.ready.options(max_task_retries=-1).remote())  # also where it must be started anew first
         outcomes = ray.get(worker.run.remote(config["jobs"], dataset[0], folder, workers.device))
     except RayActorError:
         pass
-    tune.report({_METRIC: 1, "outcomes": outcomes})
+    except RayTaskError as error:  # an error that `try_jobs` does not expect
+        cause = f"the worker raised {type(error.cause).__name__}: {' '.join(str(error.cause).split())[:200]}"
+    tune.report({_METRIC: 1, "outcomes": outcomes, "cause": cause})
 
 
 def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, workers: Workers) -> None:

@@ -18,7 +18,7 @@ from nas.begin import SearchError, lock_search
 from nas.export import ExportError, export_winner
 from nas.plan import Plan, make_plan
 from nas.progress import Progress
-from nas.search import Search
+from nas.search import TRIES, Search
 from nas.spec import Spec
 from search_spaces import COSTS
 from trials.data import Dataset
@@ -236,6 +236,36 @@ def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: D
     assert front.winner.test is not None
     assert front.winner.id != plan.found.chosen[-1].id, "a network with a failed seed is not complete"
     assert Search(plan, store, dataset, quiet).ask() == ()
+
+
+def test_training_whose_worker_always_dies_is_given_up(plan: Plan, store: Store, dataset: Dataset) -> None:
+    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    died = JobFailure(message="the worker process died")
+    for time in range(1, TRIES + 1):
+        search = Search(plan, store, dataset, quiet)
+        asked = run(search, store, outcome_of=lambda job: died if job.id == failing.id else invented(job))
+        assert failing.id in {job.id for job in asked}
+        assert search.complete == (time == TRIES)
+        (failed,) = read_front(store, "small").failed
+        assert (failed.network_id, failed.seed, failed.settled) == (failing.architecture.id, 0, time == TRIES)
+    assert failed.cause == "the worker process died, 3 times: given up"
+    winner = read_front(store, "small").winner
+    assert winner is not None
+    assert winner.id != failing.architecture.id
+    assert Search(plan, store, dataset, quiet).ask() == ()
+
+
+def test_failure_that_is_mended_is_not_shown(plan: Plan, store: Store, dataset: Dataset) -> None:
+    died = JobFailure(message="the worker process died")
+    failing = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    run(
+        Search(plan, store, dataset, quiet),
+        store,
+        outcome_of=lambda job: died if job.id == failing.id else invented(job),
+    )
+    assert len(read_front(store, "small").failed) == 1
+    run(Search(plan, store, dataset, quiet), store)
+    assert read_front(store, "small").failed == ()
 
 
 def test_networks_are_those_that_it_began_with(

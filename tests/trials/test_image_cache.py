@@ -71,6 +71,16 @@ def test_own_splits_are_kept(tmp_path: Path) -> None:
     assert {name: len(part) for name, part in whole.splits.items()} == {"train": 12, "validation": 12, "test": 12}
 
 
+def test_folder_beside_splits_is_no_class(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", "train", "test")
+    (folder / "train").rename(folder / "train.bak")
+    shutil.copytree(folder / "train.bak", folder / "train")
+    with pytest.raises(
+        DataError, match=r"beside the folders of splits \(test, train\) nothing else may stand, but 'tr"
+    ):
+        open_images(settings(folder))
+
+
 def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "pets")
     first = open_images(settings(folder)).fingerprint
