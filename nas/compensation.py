@@ -1,6 +1,7 @@
-"""Borji's approaches as a method: which networks of higher resolution fit the budget, and which to train."""
+"""Borji's approaches as a method: which networks of higher resolution cost the same, and which of them to train."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,106 +12,118 @@ from nas.spec_errors import SpecError
 from search_spaces import (
     COSTS,
     LATENCY,
+    Approach,
+    Architecture,
     BudgetError,
     NetworkError,
     Ranges,
     Solutions,
-    apply_approach_iv,
+    apply_solution,
     choose_spread,
     count_cost,
+    count_coverages,
+    count_edited_layers,
     relative_miss,
-    solve_approach_iv,
+    solve,
     window,
 )
+from search_spaces.windows import Windows
 
-# Features over which the chosen networks are spread: those that decide what conv1 and conv2 see.
-SPREAD_OVER = ("resolution", "kernel1", "kernel2", "stride1")
+# Features over which the chosen networks are spread, the first one foremost: what decides what the first layers see.
+SPREAD_OVER = ("resolution", "kernel1", "dilation1", "coverage", "kernel2", "pool_kernel", "units")
 ROUNDS = 10  # of drawing and measuring, where the budget bounds latency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equality:
+    """What the networks of an approach must cost: windows of the whole network and of the edited layers."""
+
+    network: Windows
+    layer: Windows
 
 
 def compensation_candidates(
     problem: Problem, settings: CompensationSpec, latency_of: LatencyOf | None = None
 ) -> CandidateSet:
-    """All networks of approach IV within the budget, and a spread choice of them.
+    """All networks of the approaches within the budget, and a spread choice of them, as many of each approach.
 
-    Raises SpecError for resolutions that the data do not have, BudgetError, naming the bound and the nearest
-    network, where none fits.
+    Raises SpecError for resolutions that the data do not have and for a base that an approach cannot edit, BudgetError,
+    naming the bound and the nearest network, where none fits.
     """
-    low, high = _resolutions(problem, settings)
-    windows = {
-        name: window(bound, settings.tolerance) if name in ("params", "macs") else (0, bound)
-        for name, bound in _counted_bounds(problem).items()
-    }
-    ranges = Ranges(kernel=settings.kernel, stride=settings.stride, padding=settings.padding)
+    resolutions = find_resolutions(problem, settings)
+    bounds = {name: (0, int(bound)) for name, bound in problem.budget.bounds.items() if name != LATENCY}
+    base = problem.base.architecture
+    found: dict[Approach, Solutions] = {}
+    errors: list[tuple[float, str]] = []
+    for approach in settings.approaches:
+        kept = equality(problem, settings, approach, bounds)
+        found[approach] = solve_approach(base, approach, resolutions, kept, ranges_of(settings))
+        if not len(found[approach]):
+            errors.append(_why_none(found[approach], kept, settings))
+    if len(errors) == len(found):
+        raise BudgetError(min(errors)[1])
+    chosen = _choose_all(problem, settings, found, latency_of)
+    return CandidateSet(
+        enumerated=sum(solutions.enumerated for solutions in found.values()),
+        costs=np.concatenate(
+            [np.stack([solutions.columns[name] for name in COSTS], axis=1) for solutions in found.values()]
+        ),
+        chosen=tuple(sorted(chosen, key=lambda candidate: candidate.architecture.resolution)),
+        feasible={_label(approach): len(solutions) for approach, solutions in found.items()},
+        choice="drawn from equal strata over resolution, kernel and coverage, "
+        f"seed {problem.spec.search.seed}" + ("; a race decides among them" if problem.spec.race else ""),
+    )
+
+
+def solve_approach(
+    base: Architecture, approach: Approach, resolutions: Sequence[int], kept: Equality, ranges: Ranges
+) -> Solutions:
+    """`search_spaces.solve`; raises SpecError where the base is not what the approach needs."""
     try:
-        solutions = solve_approach_iv(
-            problem.base.architecture, resolutions=range(low, high + 1), windows=windows, ranges=ranges
-        )
+        return solve(base, approach, resolutions=resolutions, network=kept.network, layer=kept.layer, ranges=ranges)
     except NetworkError as error:
         raise SpecError(f"methods: {error}") from error
-    if not len(solutions):
-        raise BudgetError(_why_none(solutions, windows, settings))
-    worthwhile = _overlapping(solutions, settings.overlap, problem.spec.search.max_candidates)
-    chosen = _choose(problem, solutions, worthwhile, latency_of)
-    return CandidateSet(
-        enumerated=solutions.enumerated,
-        costs=np.stack([solutions.columns[name] for name in COSTS], axis=1),
-        chosen=tuple(sorted(chosen, key=lambda candidate: candidate.architecture.resolution)),
+
+
+def equality(problem: Problem, settings: CompensationSpec, approach: Approach, bounds: Windows) -> Equality:
+    """The windows of what is kept, around the base's costs or below the budget's bounds, and all these bounds."""
+    names = settings.keep or tuple(name for name in ("params", "macs") if name in bounds)
+    base = count_cost(problem.base.architecture)
+    if settings.scope == "layer":
+        layer = edited_layers(problem.base.architecture, approach) if names else {}
+        kept: dict[str, tuple[int, int]] = {
+            name: window(layer[name], settings.tolerance, two_sided=settings.two_sided) for name in names
+        }
+        return Equality(network=bounds, layer=kept)
+    windows = dict(bounds)
+    for name in names:
+        if name in bounds:
+            windows[name] = window(bounds[name][1], settings.tolerance)
+        else:
+            windows[name] = window(getattr(base, name), settings.tolerance, two_sided=settings.two_sided)
+    return Equality(network=windows, layer={})
+
+
+def edited_layers(base: Architecture, approach: Approach) -> Mapping[str, int]:
+    """What the layers that an approach edits cost in the base; raises SpecError where it has no such layers."""
+    try:
+        return count_edited_layers(base, approach)
+    except NetworkError as error:
+        raise SpecError(f"methods: {error}") from error
+
+
+def ranges_of(settings: CompensationSpec) -> Ranges:
+    """What the approaches range over."""
+    return Ranges(
+        kernel=settings.kernel,
+        stride=settings.stride,
+        padding=settings.padding,
+        dilation=settings.dilation,
+        filters2=settings.filters2,
     )
 
 
-def _counted_bounds(problem: Problem) -> dict[str, int]:
-    return {name: int(bound) for name, bound in problem.budget.bounds.items() if name != LATENCY}
-
-
-def _choose(
-    problem: Problem, solutions: Solutions, worthwhile: NDArray[np.int64], latency_of: LatencyOf | None
-) -> list[Candidate]:
-    """Spread candidates; where latency is bounded, too slow ones are replaced by others, for a few rounds."""
-    search, bound = problem.spec.search, problem.budget.bounds.get(LATENCY)
-    chosen: list[Candidate] = []
-    measured: list[float] = []
-    for round_ in range(1 if bound is None else ROUNDS):
-        points = np.stack([solutions.columns[name][worthwhile] for name in SPREAD_OVER], axis=1)
-        drawn = choose_spread(points, search.max_candidates - len(chosen), search.seed + round_)
-        found = [_candidate(problem, solutions.row(index)) for index in worthwhile[drawn]]
-        worthwhile = np.delete(worthwhile, drawn)
-        if bound is not None:
-            assert latency_of is not None
-            found = [replace(candidate, latency_ms=latency_of(candidate.architecture)) for candidate in found]
-            measured += [candidate.costs[LATENCY] for candidate in found]
-        chosen += [candidate for candidate in found if bound is None or candidate.costs[LATENCY] <= bound]
-        if len(chosen) >= search.max_candidates or not len(worthwhile):
-            break
-    if not chosen:
-        raise BudgetError(
-            f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} measured candidates (of "
-            f"{len(solutions):,}) takes {min(measured):.4g} ms; raise the bound, or lower those on macs"
-        )
-    return chosen
-
-
-def _candidate(problem: Problem, row: dict[str, int]) -> Candidate:
-    architecture = apply_approach_iv(problem.base.architecture, row)
-    return Candidate(
-        method="compensation-IV",
-        choice=choice_of(row),
-        architecture=architecture,
-        cost=count_cost(architecture),
-    )
-
-
-def _overlapping(solutions: Solutions, overlap: float, enough: int) -> NDArray[np.int64]:
-    """Indices of the solutions whose conv windows overlap by this share of the kernel; all where these are too few."""
-    columns = solutions.columns
-    overlapping = np.ones(len(solutions), dtype=bool)
-    for conv in ("1", "2"):
-        overlapping &= columns[f"stride{conv}"] <= (1 - overlap) * columns[f"kernel{conv}"]
-    found = np.flatnonzero(overlapping)
-    return found if len(found) >= enough else np.arange(len(solutions))
-
-
-def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int]:
+def find_resolutions(problem: Problem, settings: CompensationSpec) -> range:
     """The paper's N < N' <= 2N (section 4), at most the native side; or the spec's own, checked."""
     base, native = problem.base.architecture.resolution, problem.source.side
     low, high = settings.resolutions or (base + 1, min(2 * base, native))
@@ -121,21 +134,121 @@ def _resolutions(problem: Problem, settings: CompensationSpec) -> tuple[int, int
             f"methods.resolutions must be above the base's {base} px and at most the native {native} px, "
             f"but got [{low}, {high}]"
         )
-    return low, high
+    return range(low, high + 1)
 
 
-def _why_none(solutions: Solutions, windows: dict[str, tuple[int, int]], settings: CompensationSpec) -> str:
-    nearest = solutions.nearest
+def _choose_all(
+    problem: Problem, settings: CompensationSpec, found: Mapping[Approach, Solutions], latency_of: LatencyOf | None
+) -> list[Candidate]:
+    """As many candidates of each approach, and more of others where one has fewer; every network once."""
+    chosen: dict[str, Candidate] = {}
+    measured: list[float] = []
+    waiting = sorted(
+        (approach for approach in found if len(found[approach])), key=lambda approach: len(found[approach])
+    )
+    for number, approach in enumerate(waiting):
+        share = (problem.spec.search.max_candidates - len(chosen)) // (len(waiting) - number)
+        draw = _Draw(problem, approach, found[approach], settings)
+        for candidate in draw.choose(share, latency_of, {*chosen, problem.base.id}, measured):
+            chosen[candidate.id] = candidate
+    if not chosen:
+        bound, total = problem.budget.bounds.get(LATENCY), sum(map(len, found.values()))
+        if measured:
+            raise BudgetError(
+                f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} measured candidates (of "
+                f"{total:,}) takes {min(measured):.4g} ms; raise the bound, or lower those on macs"
+            )
+        raise SpecError(
+            f"search.max_candidates must be at least {len(waiting)}, one for each approach, but is "
+            f"{problem.spec.search.max_candidates}; raise it"
+        )
+    return list(chosen.values())
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Draws networks from the solutions of one approach."""
+
+    problem: Problem
+    approach: Approach
+    solutions: Solutions
+    settings: CompensationSpec
+
+    def choose(
+        self, count: int, latency_of: LatencyOf | None, known: set[str], measured: list[float]
+    ) -> list[Candidate]:
+        """Spread candidates; where latency is bounded, too slow ones are replaced by others, for a few rounds."""
+        search, bound = self.problem.spec.search, self.problem.budget.bounds.get(LATENCY)
+        worthwhile = self._overlapping(count)
+        points = self._points()
+        chosen: list[Candidate] = []
+        for round_ in range(ROUNDS):
+            if len(chosen) >= count or not len(worthwhile):
+                break
+            drawn = choose_spread(points[worthwhile], count - len(chosen), search.seed + round_)
+            found = [self._candidate(int(index)) for index in worthwhile[drawn]]
+            worthwhile = np.delete(worthwhile, drawn)
+            found = [candidate for candidate in found if candidate.id not in known]
+            known |= {candidate.id for candidate in found}
+            if bound is not None:
+                assert latency_of is not None
+                found = [replace(candidate, latency_ms=latency_of(candidate.architecture)) for candidate in found]
+                measured += [candidate.costs[LATENCY] for candidate in found]
+            chosen += [candidate for candidate in found if bound is None or candidate.costs[LATENCY] <= bound]
+        return chosen
+
+    def _points(self) -> NDArray[np.int64]:
+        """What the choice is spread over [T, F]; coverage in steps of 5 %."""
+        columns = dict(self.solutions.columns)
+        shares = count_coverages(self.problem.base.architecture, self.solutions)
+        columns["coverage"] = np.rint(20 * shares).astype(np.int64)
+        return np.stack([columns[name] for name in SPREAD_OVER if name in columns], axis=1)
+
+    def _candidate(self, index: int) -> Candidate:
+        row = self.solutions.row(index)
+        architecture = apply_solution(self.problem.base.architecture, self.approach, row)
+        return Candidate(
+            method=_label(self.approach),
+            choice=choice_of(row),
+            architecture=architecture,
+            cost=count_cost(architecture),
+        )
+
+    def _overlapping(self, enough: int) -> NDArray[np.int64]:
+        """Indices of the solutions whose windows overlap by a share of the kernel; all where these are too few."""
+        columns = self.solutions.columns
+        overlapping = np.ones(len(self.solutions), dtype=bool)
+        for kernel, stride in (("kernel1", "stride1"), ("kernel2", "stride2"), ("pool_kernel", "pool_stride")):
+            if kernel in columns:
+                overlapping &= columns[stride] <= (1 - self.settings.overlap) * columns[kernel]
+        found = np.flatnonzero(overlapping)
+        return found if len(found) >= enough else np.arange(len(self.solutions))
+
+
+def _label(approach: Approach) -> str:
+    return f"compensation-{approach}"
+
+
+def _why_none(solutions: Solutions, kept: Equality, settings: CompensationSpec) -> tuple[float, str]:
+    """How far the nearest network misses, and the error that says so."""
+    nearest, approach = solutions.nearest, solutions.approach
     if nearest is None:
-        return (
-            "approach IV must keep conv2's output side, but no kernel, stride and padding in methods' ranges does; "
+        return np.inf, (
+            f"approach {approach} must keep what the layers behind it read, but nothing in methods' ranges does; "
             "widen them"
         )
+    windows = kept.network
     misses = {name: float(relative_miss(nearest[name], *windows[name])) for name in windows}
-    name = max(misses, key=lambda key: misses[key])
+    name = max(misses, key=lambda key: misses[key], default="")
+    if not name or misses[name] <= 0:
+        kept_names = ", ".join(kept.layer)
+        return 0.0, (
+            f"approach {approach} must keep {kept_names} of the layers that it edits (tolerance {settings.tolerance}), "
+            "but no network does; raise the tolerance, widen the ranges, or let scope be network"
+        )
     least, most = windows[name]
-    return (
-        f"budget.{name} allows {least:,} to {most:,} (tolerance {settings.tolerance}), but no candidate meets it; "
-        f"the nearest, at {nearest['resolution']} px, has {', '.join(f'{nearest[key]:,} {key}' for key in windows)}; "
-        "change the bound or the tolerance"
+    return misses[name], (
+        f"{name} must be {least:,} to {most:,} (tolerance {settings.tolerance}), but no network of approach "
+        f"{approach} has that; the nearest, at {nearest['resolution']} px, has "
+        f"{', '.join(f'{nearest[key]:,} {key}' for key in windows)}; change budget.{name} or the tolerance"
     )

@@ -64,6 +64,11 @@ class Plan:
             **({"latency": self.problem.spec.latency.model_dump()} if self.base.latency_ms is not None else {}),
             "enumerated": self.found.enumerated,
             "feasible": len(self.found.costs),
+            **(
+                {"feasible_by_method": dict(self.found.feasible), "choice": self.found.choice}
+                if self.found.choice
+                else {}
+            ),
             "costs": {
                 name: {
                     "min": int(column.min()),

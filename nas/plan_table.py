@@ -1,5 +1,6 @@
 """The plan as a person reads it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,9 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"[bold]{spec.name}[/]: {listing['enumerated']:,} networks enumerated, {listing['feasible']:,} feasible, "
         f"{len(plan.found.chosen)} chosen"
     )
+    if plan.found.choice:
+        counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
+        console.print(f"{counts}; {plan.found.choice}", highlight=False)
     if listing["costs"]:
         _print_costs(console, listing)
     if plan.base.latency_ms is not None:
@@ -26,14 +30,14 @@ def print_plan(console: Console, plan: Plan) -> None:
             f"{how.batch_size} on {how.device}, one thread",
             highlight=False,
         )
-    columns = ("method", "px", "params", "MACs", "conv1", "conv2")
+    columns = ("method", "px", "seen", "params", "MACs", "conv1", "then")
     if spec.race is not None:
         rungs = ", ".join(map(str, plan.rungs))
         whole = plan.trainings * spec.train.epochs
         line = f"race: {spec.race.rule}, compared after {rungs} epochs; {plan.epochs:,} epochs of {whole:,} without it"
         console.print(line, highlight=False)
-    title = f"to be trained, each with {spec.train.seeds} seeds (convs: kernel / stride + padding)"
-    table = make_table(*columns, title=title, left=("method", "conv1", "conv2"))
+    title = f"to be trained, each with {spec.train.seeds} seeds (kernel/stride+padding; seen: share of the columns)"
+    table = make_table(*columns, title=title, left=("method", "conv1", "then"))
     for network in plan.networks:
         table.add_row(*_row(network))
     console.print(table)
@@ -51,19 +55,36 @@ def _print_costs(console: Console, listing: dict[str, Any]) -> None:
 
 
 def _row(network: Candidate) -> list[str]:
-    choice, cost = network.choice, network.cost
-    conv1 = conv2 = ""
-    if choice:
-        conv1, conv2 = (
-            "{0}x{0} / {1} + {2}".format(*(choice[f"{conv}_{value}"] for value in ("kernel", "stride", "padding")))
-            for conv in ("conv1", "conv2")
-        )
-        conv1 = f"{choice['conv1_channels']} of {conv1}"
     return [
         network.method,
         str(network.architecture.resolution),
-        f"{cost.params:,}",
-        f"{cost.macs:,}",
-        conv1,
-        conv2,
+        f"{network.coverage:.0%}",
+        f"{network.cost.params:,}",
+        f"{network.cost.macs:,}",
+        _first_conv(network.choice),
+        _behind(network.choice),
     ]
+
+
+def _first_conv(choice: Mapping[str, int]) -> str:
+    """conv1 as "30 of 5x5/2+1"."""
+    count = f"{choice['conv1_channels']} of " if "conv1_channels" in choice else ""
+    dilation = f", dilation {choice['conv1_dilation']}" if "conv1_dilation" in choice else ""
+    return f"{count}{_window(choice, 'conv1')}{dilation}"
+
+
+def _behind(choice: Mapping[str, int]) -> str:
+    """What is changed behind conv1."""
+    parts = ["pool " + _window(choice, "pool")] if "pool_kernel" in choice else []
+    if "conv2_kernel" in choice:
+        filters = f"{choice['conv2_channels']} of " if "conv2_channels" in choice else ""
+        parts.append(f"conv2 {filters}{_window(choice, 'conv2')}")
+    if "hidden_units" in choice:
+        parts.append(f"{choice['hidden_units']} units")
+    return ", ".join(parts)
+
+
+def _window(choice: Mapping[str, int], layer: str) -> str:
+    kernel = f"{choice[f'{layer}_kernel']}x{choice[f'{layer}_kernel']}" if f"{layer}_kernel" in choice else ""
+    moved = f"/{choice[f'{layer}_stride']}+{choice[f'{layer}_padding']}" if f"{layer}_stride" in choice else ""
+    return kernel + moved

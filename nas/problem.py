@@ -1,8 +1,9 @@
 """A spec made concrete: the base network, what it costs, and the budget in numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from math import floor
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
-from search_spaces import LATENCY, Architecture, Budget, Cost, NetworkError, base_row, count_cost
+from search_spaces import LATENCY, Architecture, Budget, Cost, base_row, count_cost, count_coverage
 from trials import Job
 from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
@@ -25,9 +26,15 @@ _CHOICE = {
     "conv1_kernel": "kernel1",
     "conv1_stride": "stride1",
     "conv1_padding": "padding1",
+    "conv1_dilation": "dilation1",
+    "pool_kernel": "pool_kernel",
+    "pool_stride": "pool_stride",
+    "pool_padding": "pool_padding",
+    "conv2_channels": "filters2",
     "conv2_kernel": "kernel2",
     "conv2_stride": "stride2",
     "conv2_padding": "padding2",
+    "hidden_units": "units",
 }
 LatencyOf: TypeAlias = Callable[[Architecture], float]
 
@@ -47,6 +54,11 @@ class Candidate:
         """What a budget can bound."""
         measured = {} if self.latency_ms is None else {LATENCY: self.latency_ms}
         return {**self.cost.bounded(), **measured}
+
+    @cached_property
+    def coverage(self) -> float:
+        """Share of an image's columns, and rows, that reach the output."""
+        return round(count_coverage(self.architecture), 4)
 
     @property
     def id(self) -> str:
@@ -78,17 +90,23 @@ class Candidate:
             "resolution": self.architecture.resolution,
             **self.cost.to_json(),
             **self.costs,
+            "coverage": self.coverage,
             "choice": dict(self.choice),
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateSet:
-    """What a method found: how many networks it looked at, every feasible one's costs [T, 3], and the chosen."""
+    """What a method found: how many networks it looked at, every feasible one's costs [T, 3], and the chosen.
+
+    `feasible` counts the latter by the names that listings show; `choice` says how the chosen ones were.
+    """
 
     enumerated: int
     costs: NDArray[np.int64]
     chosen: tuple[Candidate, ...]
+    feasible: Mapping[str, int] = field(default_factory=dict)
+    choice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +158,12 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
     if spec.budget.latency_ms is not None:
         assert latency_of is not None, "a latency bound needs someone to measure"
         latency_ms = latency_of(network)
-    try:
-        choice = choice_of(base_row(network))
-    except NetworkError:  # it does not begin with two convs
-        choice = {}
     base = Candidate(
-        method=BASE_METHOD, choice=choice, architecture=network, cost=count_cost(network), latency_ms=latency_ms
+        method=BASE_METHOD,
+        choice=choice_of(base_row(network)),
+        architecture=network,
+        cost=count_cost(network),
+        latency_ms=latency_ms,
     )
     return Problem(spec=spec, source=source, base=base, budget=_resolve_budget(spec, base.costs))
 
@@ -160,7 +178,7 @@ def _check_sizes(spec: Spec, source: SourceFacts) -> None:
 
 def choice_of(row: Mapping[str, int]) -> dict[str, int]:
     """The chosen values of a solution's row, under the names that trials show."""
-    return {shown: row[name] for shown, name in _CHOICE.items()}
+    return {shown: row[name] for shown, name in _CHOICE.items() if name in row}
 
 
 def _resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:

@@ -20,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from nas.base import LARGEST_SIDE, BaseSpec
 from nas.racing import RaceSpec, rungs
 from nas.spec_errors import SpecError, explain
+from search_spaces import Approach
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
@@ -56,6 +57,11 @@ def _safe_name(value: str) -> str:
     return value
 
 
+def _count_name(value: Any) -> Any:
+    return "activation_elements" if value == "activation" else value
+
+
+Kept = Annotated[Literal["params", "macs", "flops", "activation_elements"], BeforeValidator(_count_name)]
 Bound = Annotated[str, BeforeValidator(_bound)]
 OrderedRange = Annotated[Range, AfterValidator(_ordered)]
 PositiveRange = Annotated[OrderedRange, AfterValidator(_positive)]
@@ -93,9 +99,25 @@ class CompensationSpec(_Section):
     """Borji's approaches: a higher resolution at the same cost."""
 
     name: Literal["compensation"] = Field(description="The method.")
-    approaches: tuple[Literal["IV"]] = Field(("IV",), description="IV: re-balance conv1 and conv2.")
-    tolerance: Real = Field(
-        0.05, ge=0, lt=1, description="How far below their bounds params and macs may lie, as a share."
+    approaches: tuple[Approach, ...] = Field(
+        ("IV",),
+        min_length=1,
+        description="I: average pool before the linear layers, fewer hidden units; II: dilated conv1; III: larger "
+        "kernel, fewer filters in conv1, and a pool behind it; IV: conv1 and conv2 re-balanced.",
+    )
+    keep: tuple[Kept, ...] = Field(
+        (),
+        description="What candidates cost as much of as the base, or as the budget allows: params, macs, flops "
+        "(multiply-adds and biases), activation_elements; by default those of params and macs that the budget bounds.",
+    )
+    scope: Literal["network", "layer"] = Field(
+        "network",
+        description="Of which costs are kept: network counts the whole of it; layer the edited layers alone, as the "
+        "paper's equations do. The budget always binds the whole network.",
+    )
+    tolerance: Real = Field(0.05, ge=0, lt=1, description="How far below a kept cost may lie, as a share; 0: exact.")
+    two_sided: Annotated[bool, Field(strict=True)] = Field(
+        False, description="As far above, too, where the budget allows it."
     )
     resolutions: OrderedRange | None = Field(
         None,
@@ -104,6 +126,10 @@ class CompensationSpec(_Section):
     kernel: PositiveRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
     stride: PositiveRange = Field((1, 5), description="Strides tried, inclusive.")
     padding: OrderedRange = Field((1, 5), description="Paddings tried, inclusive.")
+    dilation: PositiveRange = Field((2, 4), description="Dilations of conv1 tried by II, inclusive.")
+    filters2: PositiveRange | None = Field(
+        None, description="Filters of conv2 tried by IV, inclusive; by default it keeps the base's."
+    )
     overlap: Real = Field(
         0.5,
         ge=0,
@@ -111,6 +137,13 @@ class CompensationSpec(_Section):
         description="Networks are chosen among those in which neighbouring windows of both convs share at least this "
         "part of the kernel, as long as there are enough of them.",
     )
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        for key in ("approaches", "keep"):
+            if len(set(getattr(self, key))) != len(getattr(self, key)):
+                raise ValueError(f"{key} must name each one once")
+        return self
 
 
 class LatencySpec(_Section):

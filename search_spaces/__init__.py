@@ -6,13 +6,18 @@ which are therefore imported by their own names.
 
 from search_spaces.architecture import INPUT, Architecture, Node, canonical_json, content_id
 from search_spaces.compensation import (
+    APPROACHES,
+    Approach,
     Ranges,
     Solutions,
-    apply_approach_iv,
+    apply_solution,
     base_row,
-    solve_approach_iv,
+    count_coverages,
+    count_edited_layers,
+    solve,
 )
 from search_spaces.cost import COSTS, LATENCY, Budget, Cost, LayerCost, count_cost, layer_costs
+from search_spaces.coverage import count_coverage
 from search_spaces.errors import BudgetError, NasError, NetworkError
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
@@ -20,10 +25,12 @@ from search_spaces.windows import relative_miss, window
 from search_spaces.zoo.lenet import LeNet
 
 __all__ = [
+    "APPROACHES",
     "COSTS",
     "INPUT",
     "LATENCY",
     "Activation",
+    "Approach",
     "Architecture",
     "Budget",
     "BudgetError",
@@ -40,14 +47,17 @@ __all__ = [
     "Pool",
     "Ranges",
     "Solutions",
-    "apply_approach_iv",
+    "apply_solution",
     "base_row",
     "canonical_json",
     "choose_spread",
     "content_id",
     "count_cost",
+    "count_coverage",
+    "count_coverages",
+    "count_edited_layers",
     "layer_costs",
     "relative_miss",
-    "solve_approach_iv",
+    "solve",
     "window",
 ]

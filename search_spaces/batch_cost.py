@@ -22,10 +22,10 @@ from threadpoolctl import ThreadpoolController
 from search_spaces.architecture import Architecture
 from search_spaces.cost import COSTS
 from search_spaces.errors import NetworkError
-from search_spaces.formulas import Integers
-from search_spaces.ops import LARGEST, Shape, is_map
+from search_spaces.ops import LARGEST
 from search_spaces.polynomial import Monomial, Polynomial, Unequal
-from search_spaces.width_groups import FIXED, Run, WidthGroups, find_width_groups
+from search_spaces.symbolic import symbolic_shapes
+from search_spaces.width_groups import find_width_groups
 
 EXACT_FLOAT = 2**53  # sums of products of integers below this are exact in float64
 CHUNK = 2048  # candidates at a time: what they need stays in the cache of one core
@@ -139,7 +139,7 @@ def _blas() -> ThreadpoolController:
 
 def _compile(architecture: Architecture) -> _Compiled:
     groups = find_width_groups(architecture)
-    shapes = {name: _symbolic(groups, name, shape) for name, shape in architecture.shapes.items()}
+    shapes = symbolic_shapes(architecture, groups, [Polynomial.variable(i) for i in range(len(groups.groups))])
     params = macs = Polynomial.constant(0)
     held: list[Polynomial] = []
     for node in architecture.nodes:
@@ -173,18 +173,6 @@ def _compile(architecture: Architecture) -> _Compiled:
             for condition in _conditions([row])
         ),
     )
-
-
-def _symbolic(groups: WidthGroups, name: str, shape: Shape) -> Shape:
-    """A shape with its channels as a polynomial."""
-    channels = Polynomial.constant(0)
-    for run in groups.runs[name]:
-        channels += run.repeat * _width(run)
-    return (*shape[:-3], channels, *shape[-2:]) if is_map(shape) else (*shape[:-1], channels)
-
-
-def _width(run: Run) -> Integers:
-    return 1 if run.group == FIXED else Polynomial.variable(run.group)
 
 
 def _conditions(totals: Sequence[Polynomial]) -> list[Unequal]:

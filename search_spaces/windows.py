@@ -11,9 +11,10 @@ from search_spaces.formulas import Integers
 Windows: TypeAlias = Mapping[str, tuple[int, int]]  # by the names of `Cost`
 
 
-def window(bound: int, tolerance: float) -> tuple[int, int]:
-    """Inclusive window from (1 - tolerance) * bound up to the bound, exact in decimal."""
-    return -int((Fraction(str(tolerance)) - 1) * bound // 1), bound
+def window(bound: int, tolerance: float, *, two_sided: bool = False) -> tuple[int, int]:
+    """Inclusive window from (1 - tolerance) * bound up to the bound, or as far above it; exact in decimal."""
+    share = Fraction(str(tolerance))
+    return -int((share - 1) * bound // 1), int((share + 1) * bound // 1) if two_sided else bound
 
 
 def relative_miss(cost: Integers, least: int, most: int) -> Any:

@@ -54,9 +54,8 @@ class _Packs(Searcher):  # type: ignore[misc, unused-ignore]
         self._free.add(worker)
         if self.error is not None:  # Tune is ending: what it stopped has no outcome
             return
-        report = {"outcomes": None, "cause": DIED} if error or result is None else result
-        failure = JobFailure(message=report["cause"])
-        outcomes = read_outcomes(report["outcomes"]) if report["outcomes"] else [failure] * len(jobs)
+        text, cause = (None, DIED) if error or result is None else (result["outcomes"], str(result["cause"]))
+        outcomes = read_outcomes(text) if text else [JobFailure(message=cause)] * len(jobs)
         try:
             self._source.tell(list(zip(jobs, outcomes, strict=True)))
         except NasError as stopped:  # Tune would wrap it and print a traceback; `_StopOnError` ends the run instead

@@ -1,0 +1,133 @@
+"""How much of an image a network looks at: the share of its columns and rows that reach the output.
+
+A window whose stride exceeds its kernel, or that is dilated, steps over pixels; what no window reads cannot matter.
+Reading is followed backwards through the graph, along one axis at a time, as all windows are products of two axes.
+"""
+
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.ops import (
+    AdaptivePool,
+    BatchToSpace,
+    Conv,
+    Depthwise,
+    Flatten,
+    Pad,
+    Pool,
+    Resize,
+    Shortcut,
+    SpaceToBatch,
+    SpaceToDepth,
+    Upsample,
+    is_map,
+    pair,
+)
+
+Mask: TypeAlias = NDArray[np.bool_]
+HEIGHT, WIDTH = 0, 1
+
+
+def count_coverage(architecture: Architecture) -> float:
+    """Share of an image's columns that reach the output, or of its rows where these are fewer."""
+    shares = [Fraction(int(mask.sum()), len(mask)) for mask in (_input_mask(architecture, axis) for axis in (0, 1))]
+    return float(min(shares))
+
+
+def _input_mask(architecture: Architecture, axis: int) -> Mask:
+    return read_masks(architecture, axis)[INPUT]
+
+
+def read_masks(architecture: Architecture, axis: int, ignore: Collection[str] = ()) -> Mapping[str, Mask]:
+    """For every map its positions along an axis that reach the output [side], but not through nodes to ignore."""
+    masks = {name: np.zeros(_side(shape, axis), bool) for name, shape in architecture.shapes.items()}
+    masks[architecture.nodes[-1].name][:] = True
+    for node in reversed(architecture.nodes):
+        if node.name not in ignore:
+            for name in dict.fromkeys(node.inputs):
+                masks[name] |= _read(node, masks[node.name], len(masks[name]), axis)
+    return masks
+
+
+def _side(shape: tuple[int, ...], axis: int) -> int:
+    return shape[-2 + axis] if is_map(shape) else 1
+
+
+def _read(node: Node, mask: Mask, side: int, axis: int) -> Mask:
+    """Positions of an input of this side that a node needs for the masked ones of its output."""
+    match node.op:
+        case Conv() | Depthwise() | Pool() as op:
+            dilation = 1 if isinstance(op, Pool) else pair(op.dilation)[axis]
+            kernel, stride, padding = (pair(size)[axis] for size in (op.kernel, op.stride, op.padding))
+            sizes = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+            row = windows_read(mask[None], np.array([side]), **{name: np.array([n]) for name, n in sizes.items()})
+            return np.asarray(row[0])
+        case SpaceToDepth(block=block) | SpaceToBatch(block=block):
+            return np.repeat(mask, block)
+        case BatchToSpace(block=block):
+            return np.asarray(mask.reshape(-1, block).any(axis=1))
+        case Pad() as op:
+            before = (op.top, op.left)[axis]
+            return _at(mask, np.arange(side) + before)
+        case Shortcut(stride=stride):
+            return _at(mask, np.where(np.arange(side) % stride == 0, np.arange(side) // stride, -1))
+        case Flatten():
+            return np.full(side, bool(mask.any()))
+    if side == len(mask):
+        return mask
+    return _resampled(node, mask, side)
+
+
+def _at(mask: Mask, positions: NDArray[np.int64]) -> Mask:
+    """The mask at positions; false outside."""
+    inside = (positions >= 0) & (positions < len(mask))
+    return np.asarray(inside & mask[np.clip(positions, 0, len(mask) - 1)])
+
+
+def _resampled(node: Node, mask: Mask, side: int) -> Mask:
+    """Positions that an op of other sides reads."""
+    places = np.arange(len(mask))[mask]
+    read = np.zeros(side, bool)
+    match node.op:
+        case AdaptivePool():
+            for place in places:  # torch's windows: floor(i N / M) to ceil((i + 1) N / M)
+                read[place * side // len(mask) : -(-(place + 1) * side // len(mask))] = True
+        case Upsample(function="zeros", factor=factor):
+            read[places[places % factor == 0] // factor] = True
+        case Upsample(function="bilinear") | Resize(function="bilinear"):
+            middle = np.clip((places + 0.5) * side / len(mask) - 0.5, 0, None)
+            read[np.floor(middle).astype(int)] = True
+            read[np.minimum(np.ceil(middle).astype(int), side - 1)] = True
+        case Upsample() | Resize():
+            read[places * side // len(mask)] = True
+        case _:  # a map that is multiplied by one number a channel, and whatever else
+            read[:] = mask.any()
+    return read
+
+
+def windows_read(
+    masks: Mask,
+    sides: NDArray[np.int64],
+    *,
+    kernel: NDArray[np.int64],
+    stride: NDArray[np.int64],
+    padding: NDArray[np.int64],
+    dilation: NDArray[np.int64],
+) -> Mask:
+    """Positions [T, largest side] of T inputs that sliding windows need for the masked [T, M] of their outputs.
+
+    Sides, kernels, strides, paddings and dilations are [T].
+    """
+    read = np.zeros((len(masks), int(sides.max(initial=0))), bool)
+    rows, places = np.nonzero(masks)
+    first = places * stride[rows] - padding[rows]
+    for step in range(int(kernel.max(initial=0))):
+        position = first + step * dilation[rows]
+        inside = (step < kernel[rows]) & (position >= 0) & (position < sides[rows])
+        read[rows[inside], position[inside]] = True
+    return read
