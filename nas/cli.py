@@ -70,6 +70,49 @@ def plan(spec: SpecPath, allow_code: AllowCode = False, as_json: AsJson = False)
     console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
 
 
+@app.command(epilog="Example: nas solve examples/quickstart.yaml --approach IV --keep params --tolerance 0.01")
+def solve(  # noqa: PLR0913, PLR0917
+    spec: SpecPath,
+    approach: Annotated[
+        list[str] | None, typer.Option(help="I, II, III or IV, several by repeating it; by default the spec's.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="What costs as much as in the base: params, macs, flops, activation, or several joined by commas; "
+            "by default the spec's, or what its budget bounds."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="How far below it may lie, as a share; by default the spec's, or 0.")
+    ] = None,
+    two_sided: Annotated[bool, typer.Option("--two-sided", help="As far above, too.")] = False,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            help="Costs of the edited layers (layer, as the paper) or of the whole network; by default layer."
+        ),
+    ] = None,
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every network that costs as much as the base at a higher resolution, without training."""
+    from nas.solve import list_solutions, print_solutions
+
+    asked = {
+        "approaches": approach,
+        "keep": keep.split(",") if keep is not None else None,
+        "tolerance": tolerance,
+        "two_sided": two_sided or None,
+        "scope": scope,
+    }
+    listing = list_solutions(read_spec(spec), asked, allow_code=allow_code)
+    if as_json:
+        typer.echo(json.dumps(listing.to_json(), indent=2))
+    else:
+        print_solutions(Console(), listing)
+
+
 @app.command(epilog="Example: nas search examples/quickstart.yaml")
 def search(
     spec: SpecPath,
