@@ -109,8 +109,8 @@ class Course:
 def _costs(problem: Problem, networks: list[Candidate]) -> NDArray[Any]:
     """What a race weighs accuracy against: the objectives' costs [T, K].
 
-    What the budget bounds beside them is kept by all candidates, and less of it is worth nothing: to weigh it, too, made
-    the front worse (benchmarks/racing.py, "all costs").
+    What the budget bounds beside them is kept by all candidates, and less of it is worth nothing: to weigh it, too,
+    made the front worse (benchmarks/racing.py, "all costs").
     """
     names = problem.spec.objectives[1:]
     return np.array([[float(network.costs[name]) for name in names] for network in networks])

@@ -2,7 +2,8 @@
 
 Eq. (6) makes up for the larger map by fewer units Z1' of the hidden layer. It counts the pool and the linear layers
 alone and leaves the convs out, which cost the square of the resolution; so the whole network is solved for, too, with
-all convs narrowed by one factor: conv1 then has j of its K1 filters, for every j from 1 to K1.
+all convs narrowed by one factor, as little as needed: conv1 then has j of its K1 filters, for the largest j with which
+a resolution has solutions.
 
 Legend: J narrowings.
 """
@@ -124,6 +125,7 @@ def _solve_at(
     if hidden is None:  # a network for each narrowing
         below, high = (high >= 1).astype(np.int64), np.minimum(high, 1)
     counts = np.maximum(high - low + 1, 0)
+    counts[: np.flatnonzero(counts)[-1] if counts.any() else 0] = 0  # only the widest that has solutions
     check_count(int(counts.sum()))
     which = np.repeat(np.arange(shape), counts)
     units = low[which] + np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
