@@ -5,6 +5,7 @@ Legend: A rows of conv1, B rows of the layer behind, C classes of A, E classes o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Rows:
     fits: Column  # pairs (class, row of B) that go together, as rows of B in the order of C, then B
     fit_starts: Column  # [C * E + 1]
 
-    @property
+    @cached_property
     def pairs(self) -> Column:
         """Rows of A times rows of B that go together, for each pair of classes [C, E]."""
         fitting = np.diff(self.fit_starts).reshape(len(self.starts) - 1, self.outer)
@@ -37,11 +38,12 @@ class Rows:
     @staticmethod
     def of(site: Site, resolutions: Sequence[int], ranges: Ranges) -> "Rows":
         """Enumerate."""
+        _check_size(site, resolutions, ranges)
         first = _first_rows(site, resolutions, ranges)
         second, inner = _second_rows(site, ranges)
-        check_size(len(first["resolution"]), len(next(iter(second.values()))) if second else 1)
         first |= sides_of(site, first)
-        first = {name: column[_exists(site, first)] for name, column in first.items()}
+        exists = _exists(site, first)
+        first = {name: column[exists] for name, column in first.items()}
         keys = ["resolution", "kernel1", "side1"]
         order, starts = _classes([first[name] for name in keys])
         first = {name: column[order] for name, column in first.items()}
@@ -63,6 +65,18 @@ class Rows:
             fits=np.nonzero(fit[which.ravel()])[1],
             fit_starts=np.concatenate([[0], np.cumsum(sizes.ravel())]),
         )
+
+
+def _check_size(site: Site, resolutions: Sequence[int], ranges: Ranges) -> None:
+    """Raises NetworkError where there are too many combinations, before they are made."""
+    kernels, strides, paddings, dilations = (
+        max(high - low + 1, 0) for low, high in (ranges.kernel, ranges.stride, ranges.padding, ranges.dilation)
+    )
+    if site.approach == "II":
+        check_size(len(resolutions) * strides * paddings * dilations)
+    else:
+        larger = max(ranges.kernel[1] - max(ranges.kernel[0], conv_of(site.stem).kernel + 1) + 1, 0)  # type: ignore[operator]
+        check_size(len(resolutions) * larger * kernels * (strides * paddings) ** 2)
 
 
 def _first_rows(site: Site, resolutions: Sequence[int], ranges: Ranges) -> dict[str, Column]:
