@@ -134,14 +134,15 @@ def _expand(site: Site, rows: Rows, costs: Costs, low: Column, counts: Column) -
     pair = np.repeat(np.arange(len(chosen)), widths)
     channels = low.ravel()[chosen][pair] + np.arange(len(pair)) - starts[pair]
     of_pairs = tuple(place[pair] for place in places)
-    behind = np.diff(rows.fit_starts)[chosen]
+    fits = rows.sides[places[0]] * rows.outer + places[1]
+    behind = np.diff(rows.fit_starts)[fits]
     sizes = np.diff(rows.starts)[places[0]] * behind * widths
     which = np.repeat(np.arange(len(chosen)), sizes)
     within = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     step, width = np.divmod(within, widths[which])
     first, second = np.divmod(step, behind[which])
     one = rows.starts[places[0]][which] + first
-    other = rows.fits[rows.fit_starts[chosen][which] + second]
+    other = rows.fits[rows.fit_starts[fits][which] + second]
     columns = {name: column[one] for name, column in rows.first.items()}
     columns |= {name: column[other] for name, column in rows.second.items()}
     known = starts[which] + width

@@ -26,14 +26,15 @@ class Rows:
     second: Mapping[str, Column]  # [B], in the order of their classes
     second_classes: Mapping[str, Column]  # [1, E]
     outer: int  # E
-    fits: Column  # pairs (class, row of B) that go together, as rows of B in the order of C, then B
-    fit_starts: Column  # [C * E + 1]
+    sides: Column  # [C] which of the sides before the layer behind
+    fits: Column  # pairs (side, row of B) that go together, as rows of B in the order of sides, then B
+    fit_starts: Column  # [sides * E + 1] where those of a side and a class of B begin
 
     @cached_property
     def pairs(self) -> Column:
         """Rows of A times rows of B that go together, for each pair of classes [C, E]."""
-        fitting = np.diff(self.fit_starts).reshape(len(self.starts) - 1, self.outer)
-        return np.diff(self.starts)[:, None] * fitting
+        fitting = np.diff(self.fit_starts).reshape(int(self.sides.max(initial=-1)) + 1, self.outer)
+        return np.diff(self.starts)[:, None] * fitting[self.sides]
 
     @staticmethod
     def of(site: Site, resolutions: Sequence[int], ranges: Ranges) -> "Rows":
@@ -54,7 +55,7 @@ class Rows:
         else:
             fit = _side_behind(site, sides[:, None], second) == site.target
         outer = fit.shape[1] // inner
-        sizes = fit.reshape(len(sides), outer, inner).sum(axis=2)[which.ravel()]  # [C, E]
+        sizes = fit.reshape(len(sides), outer, inner).sum(axis=2)
         return Rows(
             first=first,
             starts=starts,
@@ -62,7 +63,8 @@ class Rows:
             second=second,
             second_classes={name: column[None, ::inner] for name, column in second.items()},
             outer=outer,
-            fits=np.nonzero(fit[which.ravel()])[1],
+            sides=which.ravel(),
+            fits=np.nonzero(fit)[1],
             fit_starts=np.concatenate([[0], np.cumsum(sizes.ravel())]),
         )
 

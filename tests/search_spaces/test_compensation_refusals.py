@@ -1,6 +1,7 @@
 """What the approaches cannot edit: each condition says which one it is."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,15 @@ def test_too_many_combinations(approach: Approach) -> None:
     ranges = Ranges(kernel=(3, 10**6), stride=(1, 10**4), padding=(0, 10**5))
     with pytest.raises(NetworkError, match="the ranges must give at most 20,000,000 combinations, but give"):
         solve(lenet(), approach, resolutions=[30], network={"params": (1, 9)}, ranges=ranges)
+
+
+def test_no_pool_can_be_built() -> None:
+    """Padding of 3 is more than half of all kernels, but the equations allow it."""
+    at: dict[str, Any] = {"resolutions": [16, 20], "network": {"params": (1, 9000)}}
+    values: dict[str, Any] = {"kernel": (4, 5), "stride": (1, 2), "padding": (3, 3)}
+    base = lenet(resolution=14, hidden=5)
+    assert len(solve(base, "III", ranges=Ranges(**values), **at)) == 0
+    assert len(solve(base, "III", ranges=Ranges(**values, any_pool_padding=True), **at)) > 0
 
 
 @pytest.mark.parametrize("approach", ALL)
