@@ -26,6 +26,8 @@ bench: setup
 bench-long: setup
 	$(BIN)/python -m benchmarks.headline
 	$(BIN)/python -m benchmarks.accuracy
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.racing
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.racing benchmarks/curves-mnist5k.npz 10
 
 check: setup
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from search_spaces import COSTS, LATENCY
 from trials.job import JobResult
 from trials.store import SLACK, Store
 
+ORIGINAL = "original"  # the method of the networks of a study that others are compared with
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -61,6 +63,7 @@ class ScoredNetwork:
     test: Score | None
     seconds: float
     job_ids: dict[int, str]
+    original: str = ""  # in a study, the id of the network that it is compared with
 
     @property
     def final(self) -> Score:
@@ -121,6 +124,7 @@ class Front:
     trained: int
     unconfirmed: tuple[str, ...]
     failed: tuple[FailedTraining, ...]
+    study: tuple[ScoredNetwork, ...]  # all networks of a study, with their test figures
     data: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -163,6 +167,7 @@ def read_front(store: Store, name: str) -> Front:
         trained=len(networks),
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
+        study=tuple(_with_test(store, network, results) for network in networks if network.original),
         data=search.data,
     )
 
@@ -220,6 +225,7 @@ def _score_network(
         test=None,
         seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
         job_ids=job_ids,
+        original=attributes.get("original", ""),
     )
 
 

@@ -5,8 +5,6 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas.spec import DEFAULT_STORAGE, Spec, read_spec
-from search_spaces import Architecture, NasError
-from trials import Recipe
+from nas.once import latency_of, measure_step
+from nas.spec import DEFAULT_STORAGE, read_spec
+from search_spaces import NasError
 
 app = typer.Typer(
     name="nas",
@@ -58,16 +56,59 @@ def plan(spec: SpecPath, allow_code: AllowCode = False, as_json: AsJson = False)
     from trials.step_times import StepTimes
 
     checked = read_spec(spec)
-    made = make_plan(checked, allow_code=allow_code, latency_of=_latency_of(checked))
+    made = make_plan(checked, allow_code=allow_code, latency_of=latency_of(checked))
     if as_json:
-        seconds = estimate_seconds(made, StepTimes(), _measure_step)
+        seconds = estimate_seconds(made, StepTimes(), measure_step)
         typer.echo(json.dumps(made.to_json() | {"estimated_seconds": seconds}, indent=2))
         return
     console = Console()
     print_plan(console, made)
-    seconds = estimate_seconds(made, StepTimes(), _measure_step)
+    seconds = estimate_seconds(made, StepTimes(), measure_step)
     workers = made.problem.spec.search.workers
     console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
+
+
+@app.command(epilog="Example: nas solve examples/quickstart.yaml --approach IV --keep params --tolerance 0.01")
+def solve(  # noqa: PLR0913, PLR0917
+    spec: SpecPath,
+    approach: Annotated[
+        list[str] | None, typer.Option(help="I, II, III or IV, several by repeating it; by default the spec's.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="What costs as much as in the base: params, macs, flops, activation, or several joined by commas; "
+            "by default the spec's, or what its budget bounds."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="How far below it may lie, as a share; by default the spec's, or 0.")
+    ] = None,
+    two_sided: Annotated[bool, typer.Option("--two-sided", help="As far above, too.")] = False,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            help="Costs of the edited layers (layer, as the paper) or of the whole network; by default layer."
+        ),
+    ] = None,
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every network that costs as much as the base at a higher resolution, without training."""
+    from nas.solve import list_solutions, print_solutions
+
+    asked = {
+        "approaches": approach,
+        "keep": keep.split(",") if keep is not None else None,
+        "tolerance": tolerance,
+        "two_sided": two_sided or None,
+        "scope": scope,
+    }
+    listing = list_solutions(read_spec(spec), asked, allow_code=allow_code)
+    if as_json:
+        typer.echo(json.dumps(listing.to_json(), indent=2))
+    else:
+        print_solutions(Console(), listing)
 
 
 @app.command(epilog="Example: nas search examples/quickstart.yaml")
@@ -86,7 +127,7 @@ def search(
 
         checked = read_spec(spec)
         # a spec that cannot be planned is told before torch and Ray take seconds to load
-        made = make_plan(checked, allow_code=allow_code, latency_of=_latency_of(checked))
+        made = make_plan(checked, allow_code=allow_code, latency_of=latency_of(checked))
         if local:
             from nas.run import run_search
 
@@ -116,14 +157,15 @@ def search(
 @app.command(epilog="Example: nas front digits-14px")
 def front(name: Name, as_json: AsJson = False, storage: Storage = DEFAULT_STORAGE) -> None:
     """Show the front of a search, the base beside it, and the winner."""
-    from dashboards import read_front
+    from dashboards import make_study_rows, read_front
     from nas.show import print_front
     from trials.store import Store
 
     with Store(storage) as store:
         found = read_front(store, name)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        study = {"study": [row.to_json() for row in make_study_rows(found.study)]} if found.study else {}
+        typer.echo(json.dumps(found.to_json() | study, indent=2))
     else:
         print_front(Console(), found)
 
@@ -238,32 +280,6 @@ def cost(  # noqa: PLR0913, PLR0917
         typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
     else:
         print_report(Console(), report, per_layer=per_layer)
-
-
-def _latency_of(spec: Spec) -> Callable[[Architecture], float]:
-    """Milliseconds of a network as the spec measures them, once a machine."""
-    from trials.step_times import StepTimes
-
-    times, batch_size, device = StepTimes(), spec.latency.batch_size, spec.latency.device
-
-    def measure_seconds(architecture: Architecture) -> float:
-        from nas.measured import measure
-
-        return measure(architecture, batch_size, device).median_ms / 1000
-
-    def latency_ms(architecture: Architecture) -> float:
-        key = f"{architecture.id}, latency on {device}"
-        return round(1000 * times.measured(key, batch_size, partial(measure_seconds, architecture)), 6)
-
-    return latency_ms
-
-
-def _measure_step(architecture: Architecture, recipe: Recipe) -> float:
-    from trials.device_lock import training_on
-    from trials.measure import measure_step
-
-    with training_on("cpu"):  # no latency is measured meanwhile
-        return measure_step(architecture, recipe)
 
 
 def main() -> None:

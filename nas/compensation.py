@@ -69,7 +69,7 @@ def compensation_candidates(
             [np.stack([solutions.columns[name] for name in COSTS], axis=1) for solutions in found.values()]
         ),
         chosen=tuple(sorted(chosen, key=lambda candidate: candidate.architecture.resolution)),
-        feasible={_label(approach): len(solutions) for approach, solutions in found.items()},
+        feasible={label(approach): len(solutions) for approach, solutions in found.items()},
         choice="drawn from equal strata over resolution, kernel and coverage, "
         f"seed {problem.spec.search.seed}" + ("; a race decides among them" if problem.spec.race else ""),
     )
@@ -148,7 +148,7 @@ def _choose_all(
     )
     for number, approach in enumerate(waiting):
         share = (problem.spec.search.max_candidates - len(chosen)) // (len(waiting) - number)
-        draw = _Draw(problem, approach, found[approach], settings)
+        draw = Draw(problem, approach, found[approach], settings)
         for candidate in draw.choose(share, latency_of, {*chosen, problem.base.id}, measured):
             chosen[candidate.id] = candidate
     if not chosen:
@@ -166,8 +166,8 @@ def _choose_all(
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """Draws networks from the solutions of one approach."""
+class Draw:
+    """Draws networks to be trained from the solutions of one approach."""
 
     problem: Problem
     approach: Approach
@@ -179,8 +179,8 @@ class _Draw:
     ) -> list[Candidate]:
         """Spread candidates; where latency is bounded, too slow ones are replaced by others, for a few rounds."""
         search, bound = self.problem.spec.search, self.problem.budget.bounds.get(LATENCY)
-        worthwhile = self._overlapping(count)
-        points = self._points()
+        shares = count_coverages(self.problem.base.architecture, self.solutions)
+        worthwhile, points = self._worthwhile(count, shares), self._points(shares)
         chosen: list[Candidate] = []
         for round_ in range(ROUNDS):
             if len(chosen) >= count or not len(worthwhile):
@@ -197,10 +197,9 @@ class _Draw:
             chosen += [candidate for candidate in found if bound is None or candidate.costs[LATENCY] <= bound]
         return chosen
 
-    def _points(self) -> NDArray[np.int64]:
+    def _points(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
         """What the choice is spread over [T, F]; coverage in steps of 5 %."""
         columns = dict(self.solutions.columns)
-        shares = count_coverages(self.problem.base.architecture, self.solutions)
         columns["coverage"] = np.rint(20 * shares).astype(np.int64)
         return np.stack([columns[name] for name in SPREAD_OVER if name in columns], axis=1)
 
@@ -208,24 +207,28 @@ class _Draw:
         row = self.solutions.row(index)
         architecture = apply_solution(self.problem.base.architecture, self.approach, row)
         return Candidate(
-            method=_label(self.approach),
+            method=label(self.approach),
             choice=choice_of(row),
             architecture=architecture,
             cost=count_cost(architecture),
         )
 
-    def _overlapping(self, enough: int) -> NDArray[np.int64]:
-        """Indices of the solutions whose windows overlap by a share of the kernel; all where these are too few."""
+    def _worthwhile(self, enough: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the solutions whose windows overlap and that look at most of the image; of too few, of all."""
         columns = self.solutions.columns
         overlapping = np.ones(len(self.solutions), dtype=bool)
         for kernel, stride in (("kernel1", "stride1"), ("kernel2", "stride2"), ("pool_kernel", "pool_stride")):
             if kernel in columns:
                 overlapping &= columns[stride] <= (1 - self.settings.overlap) * columns[kernel]
-        found = np.flatnonzero(overlapping)
-        return found if len(found) >= enough else np.arange(len(self.solutions))
+        covering = shares >= self.settings.coverage
+        for kept in (overlapping & covering, covering, overlapping):
+            if kept.sum() >= enough:
+                return np.flatnonzero(kept)
+        return np.arange(len(self.solutions))
 
 
-def _label(approach: Approach) -> str:
+def label(approach: Approach) -> str:
+    """The method's name in listings and trials."""
     return f"compensation-{approach}"
 
 

@@ -107,6 +107,10 @@ class Course:
 
 
 def _costs(problem: Problem, networks: list[Candidate]) -> NDArray[Any]:
-    """What a race weighs accuracy against: the objectives' costs and those that the budget bounds [T, K]."""
-    names = dict.fromkeys((*problem.spec.objectives[1:], *problem.budget.bounds))
+    """What a race weighs accuracy against: the objectives' costs [T, K].
+
+    What the budget bounds beside them is kept by all candidates, and less of it is worth nothing: to weigh it, too,
+    made the front worse (benchmarks/racing.py, "all costs").
+    """
+    names = problem.spec.objectives[1:]
     return np.array([[float(network.costs[name]) for name in names] for network in networks])

@@ -9,6 +9,7 @@ from nas.compensation import compensation_candidates
 from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
 from nas.spec import Spec
+from nas.study import make_study
 from search_spaces import COSTS, BudgetError
 
 FRONT = 5  # networks that are often trained with fresh seeds beside the base; how many is not known before
@@ -93,6 +94,9 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     found = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
     if not spec.methods:
         _check_base(problem)
+    if spec.study is not None:
+        problem, found = make_study(problem)
+        return Plan(problem=problem, found=found)
     for method in spec.methods:
         found = compensation_candidates(problem, method, latency_of)
     return Plan(problem=problem, found=found)

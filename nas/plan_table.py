@@ -10,6 +10,8 @@ from nas.problem import Candidate
 from nas.tables import make_table
 from search_spaces import LATENCY
 
+MOST_SHOWN = 40  # networks in the table
+
 
 def print_plan(console: Console, plan: Plan) -> None:
     """What would be trained, without the time."""
@@ -30,19 +32,26 @@ def print_plan(console: Console, plan: Plan) -> None:
             f"{how.batch_size} on {how.device}, one thread",
             highlight=False,
         )
-    columns = ("method", "px", "seen", "params", "MACs", "conv1", "then")
     if spec.race is not None:
         rungs = ", ".join(map(str, plan.rungs))
         whole = plan.trainings * spec.train.epochs
         line = f"race: {spec.race.rule}, compared after {rungs} epochs; {plan.epochs:,} epochs of {whole:,} without it"
         console.print(line, highlight=False)
-    title = f"to be trained, each with {spec.train.seeds} seeds (kernel/stride+padding; seen: share of the columns)"
-    table = make_table(*columns, title=title, left=("method", "conv1", "then"))
-    for network in plan.networks:
-        table.add_row(*_row(network))
-    console.print(table)
+    _print_networks(console, plan)
     if spec.train.confirm:
         console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
+
+
+def _print_networks(console: Console, plan: Plan) -> None:
+    spec = plan.problem.spec
+    columns = ("method", "px", "seen", "params", "MACs", "conv1", "then")
+    title = f"to be trained, each with {spec.train.seeds} seeds (kernel/stride+padding; seen: share of the columns)"
+    table = make_table(*columns, title=title, left=("method", "conv1", "then"))
+    for network in plan.networks[:MOST_SHOWN]:
+        table.add_row(*_row(network))
+    console.print(table)
+    if len(plan.networks) > MOST_SHOWN:
+        console.print(f"and {len(plan.networks) - MOST_SHOWN:,} more: --json lists all", highlight=False)
 
 
 def _print_costs(console: Console, listing: dict[str, Any]) -> None:

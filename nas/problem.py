@@ -48,6 +48,9 @@ class Candidate:
     architecture: Architecture
     cost: Cost
     latency_ms: float | None = None  # measured only where the budget bounds it
+    # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
+    original: str = ""
+    bounds: Mapping[str, float] | None = None
 
     @property
     def costs(self) -> dict[str, float]:
@@ -68,7 +71,8 @@ class Candidate:
     def to_stored(self) -> dict[str, Any]:
         """Plain data that `from_stored` takes back."""
         stored = {"method": self.method, "choice": dict(self.choice), "architecture": self.architecture.to_json()}
-        return stored if self.latency_ms is None else {**stored, LATENCY: self.latency_ms}
+        optional = {LATENCY: self.latency_ms, "original": self.original or None, "bounds": self.bounds}
+        return stored | {name: value for name, value in optional.items() if value is not None}
 
     @staticmethod
     def from_stored(data: dict[str, Any]) -> "Candidate":
@@ -80,6 +84,8 @@ class Candidate:
             architecture=architecture,
             cost=count_cost(architecture),
             latency_ms=data.get(LATENCY),
+            original=data.get("original", ""),
+            bounds=data.get("bounds"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +97,7 @@ class Candidate:
             **self.cost.to_json(),
             **self.costs,
             "coverage": self.coverage,
+            **({"original": self.original} if self.original else {}),
             "choice": dict(self.choice),
         }
 
@@ -165,7 +172,7 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
         cost=count_cost(network),
         latency_ms=latency_ms,
     )
-    return Problem(spec=spec, source=source, base=base, budget=_resolve_budget(spec, base.costs))
+    return Problem(spec=spec, source=source, base=base, budget=resolve_budget(spec, base.costs))
 
 
 def _check_sizes(spec: Spec, source: SourceFacts) -> None:
@@ -181,7 +188,8 @@ def choice_of(row: Mapping[str, int]) -> dict[str, int]:
     return {shown: row[name] for shown, name in _CHOICE.items() if name in row}
 
 
-def _resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
+def resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
+    """The budget's bounds as numbers, where the base costs this much."""
     bounds: dict[str, float] = {}
     for name in type(spec.budget).model_fields:
         text = getattr(spec.budget, name)

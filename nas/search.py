@@ -12,6 +12,7 @@ from nas.plan import Plan
 from nas.problem import Candidate
 from nas.progress import Progress
 from nas.racing import Step
+from search_spaces import Budget
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult, Outcome
 from trials.store import Store, TrialRecord
@@ -150,9 +151,11 @@ class Search:
         return [course.jobs[step] for step in fresh] or self._test_jobs(front, given_up)
 
     def _test_jobs(self, front: Front, given_up: set[str]) -> list[Job]:
-        """Base and winner on test, seed by seed, where that was not done before."""
+        """Base and winner on test, in a study all networks, seed by seed, where that was not done before."""
         networks = {network.id: network for network in (front.base, front.winner) if network is not None}
         ids = [job_id for network in networks.values() for job_id in network.final_job_ids.values()]
+        if self.spec.study is not None:  # a study compares all its networks on test, once
+            ids = [job.id for job in self._course.jobs.values()]
         steps = [step for step in map(self._course.step_of.get, ids) if step in self._course.results]
         jobs = [
             self._course.jobs[step].scored_on_test(self._course.results[step].weights_sha256)
@@ -184,6 +187,9 @@ class Search:
                 self.store.record_trial(self.name, self._record(step, job), None)
                 self._shown.add(job.id)
 
+    def _budget_of(self, network: Candidate) -> Budget:
+        return self._budget if network.bounds is None else Budget(bounds=network.bounds)
+
     def _record(self, step: Step, job: Job) -> TrialRecord:
         network = self.networks[step.network]
         return TrialRecord(
@@ -197,11 +203,13 @@ class Search:
                 "seed": step.seed,
                 "role": "confirm" if self._course.is_fresh(step) else "search",
                 "images_id": job.images_id,
+                "coverage": network.coverage,
+                **({"original": network.original} if network.original else {}),
                 **network.cost.to_json(),
                 **network.costs,
             },
             objectives=self.spec.objectives,
-            constraints=self._budget.slack(network.costs),
+            constraints=self._budget_of(network).slack(network.costs),
             rungs=self._course.accuracies(step) if self.spec.race else {},
         )
 

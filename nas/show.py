@@ -1,6 +1,7 @@
 """A running search and its front as a person sees them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -8,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from dashboards import Front, Score, ScoredNetwork
+from dashboards import Front, Score, ScoredNetwork, StudyRow, make_study_rows
+from dashboards.study import Estimate
 from nas.progress import Progress
 from nas.tables import duration, make_table
 
@@ -97,6 +99,8 @@ def print_front(console: Console, front: Front) -> None:
     console.print(table)
     _print_failed(console, front)
     _print_verdict(console, front)
+    if front.study:
+        print_study(console, make_study_rows(front.study))
 
 
 def _print_failed(console: Console, front: Front) -> None:
@@ -137,3 +141,26 @@ def _print_verdict(console: Console, front: Front) -> None:
                 f"({seeds} seeds, {network.test.images:,} images)",
                 highlight=False,
             )
+
+
+def print_study(console: Console, rows: Sequence[StudyRow]) -> None:
+    """For each approach and resolution: originals, their solutions, the one that validation chose; all on test."""
+    title = "test accuracy in %, mean and deviation over originals; gain of the chosen ± its standard error"
+    columns = ("approach", "px", "n", "original", "solutions", "chosen", "gain", "params", "MACs")
+    table = make_table(*columns, title=title, left=("approach",))
+    for row in rows:
+        error = "" if row.gain_of_chosen.error is None else f"±{100 * row.gain_of_chosen.error:.2f}"
+        table.add_row(
+            row.method.removeprefix("compensation-"),
+            str(row.resolution),
+            str(row.originals),
+            *(_percent(value) for value in (row.original, row.mean_of_solutions, row.chosen)),
+            f"{100 * row.gain_of_chosen.mean:+.2f}{error}",
+            f"{row.params:.2f}x",
+            f"{row.macs:.2f}x",
+        )
+    console.print(table)
+
+
+def _percent(value: Estimate) -> str:
+    return f"{100 * value.mean:.2f}" + ("" if value.std is None else f"±{100 * value.std:.2f}")

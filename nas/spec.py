@@ -137,6 +137,12 @@ class CompensationSpec(_Section):
         description="Networks are chosen among those in which neighbouring windows of both convs share at least this "
         "part of the kernel, as long as there are enough of them.",
     )
+    coverage: Real = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="And among those that look at this share of an image's columns and rows, as II skips pixels.",
+    )
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
@@ -144,6 +150,22 @@ class CompensationSpec(_Section):
             if len(set(getattr(self, key))) != len(getattr(self, key)):
                 raise ValueError(f"{key} must name each one once")
         return self
+
+
+class StudySpec(_Section):
+    """Borji's experiment (section 4): LeNets drawn at some resolutions, and solutions of each at higher ones."""
+
+    resolutions: tuple[Count, ...] = Field(min_length=1, description="Sides in pixels of the originals.")
+    originals: Count = Field(10, ge=1, le=1000, description="LeNets drawn at each resolution.")
+    solutions: Count = Field(4, ge=1, le=1000, description="Networks of each approach for every original.")
+    filters: PositiveRange = Field((10, 30), description="Of the originals' convs, inclusive.")
+    kernels: tuple[Count, ...] = Field((3, 5), min_length=1, description="Kernel sides of the originals' convs.")
+    strides: tuple[Count, ...] = Field((1,), min_length=1, description="Strides of the originals' convs.")
+    paddings: tuple[Count, ...] = Field((0,), min_length=1, description="Paddings of the originals' convs.")
+    pool: Literal["paper", "always", "never"] = Field(
+        "paper",
+        description="A 2x2/2 max pool after each conv of the originals: paper has them for I to III and not for IV.",
+    )
 
 
 class LatencySpec(_Section):
@@ -220,6 +242,10 @@ class Spec(_Section):
         None,
         description="Short trainings of all candidates, long ones of the best; by default all are trained in full.",
     )
+    study: StudySpec | None = Field(
+        None,
+        description="Many originals in place of the base, of which they have the hidden layer; each sets the budget.",
+    )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
     storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
@@ -232,7 +258,17 @@ class Spec(_Section):
             raise ValueError("objectives must hold accuracy and at least one cost")
         if self.race is not None and len(rungs(self.train.epochs, self.race)) < 2:
             raise ValueError("race.min_epochs must be below train.epochs, or there is nothing to compare early")
+        if self.study is not None:
+            self._check_study(self.study)
         return self
+
+    def _check_study(self, study: StudySpec) -> None:
+        if self.base.network != "lenet" or not self.methods:
+            raise ValueError("study must have lenet as base.network, and compensation among methods")
+        if self.race is not None or self.train.confirm:
+            raise ValueError("study must have no race and train.confirm 0, as it scores every network on test")
+        if len(set(study.resolutions)) != len(study.resolutions):
+            raise ValueError("study.resolutions must name each one once")
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""

@@ -7,6 +7,7 @@ which are therefore imported by their own names.
 from search_spaces.architecture import INPUT, Architecture, Node, canonical_json, content_id
 from search_spaces.compensation import (
     APPROACHES,
+    COUNTS,
     Approach,
     Ranges,
     Solutions,
@@ -27,6 +28,7 @@ from search_spaces.zoo.lenet import LeNet
 __all__ = [
     "APPROACHES",
     "COSTS",
+    "COUNTS",
     "INPUT",
     "LATENCY",
     "Activation",

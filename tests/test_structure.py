@@ -44,6 +44,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "nas/cli.py",
     "nas/__init__.py",
     "nas/networks.py",
+    "nas/once.py",
     "nas/run.py",
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

@@ -238,7 +238,7 @@ class Store:
             state=_state(outcome),
             values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
             params=dict(trial.params),
-            distributions={name: _distribution(values) for name, values in trial.spans.items()},
+            distributions={name: _distribution(trial.spans[name]) for name in trial.params},
             user_attrs={
                 **trial.attributes,
                 **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},

@@ -2,7 +2,8 @@
 
 Eq. (6) makes up for the larger map by fewer units Z1' of the hidden layer. It counts the pool and the linear layers
 alone and leaves the convs out, which cost the square of the resolution; so the whole network is solved for, too, with
-all convs narrowed by one factor: conv1 then has j of its K1 filters, for every j from 1 to K1.
+all convs narrowed by one factor, as little as needed: conv1 then has j of its K1 filters, for the largest j with which
+a resolution has solutions.
 
 Legend: R resolutions, J narrowings, T solutions.
 """
@@ -52,6 +53,8 @@ def solve_average(base: Architecture, resolutions: Sequence[int], conditions: Co
     if pooled.hidden is None:  # one network for each narrowing
         high = np.minimum(high, 1)
     counts = np.maximum(high - low + 1, 0)
+    wider = np.cumsum(counts[:, ::-1] > 0, axis=1)[:, ::-1]  # how many narrowings as wide or wider have solutions
+    counts = np.where(wider == 1, counts, 0)  # only the widest
     check_count(int(counts.sum()))
     axes = np.array([base.resolution for base in raised]), widths[:, pooled.own]
     return Solutions(

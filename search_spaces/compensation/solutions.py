@@ -1,7 +1,7 @@
 """What the approaches range over, and what they find."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
@@ -137,6 +137,10 @@ class Solutions:
     def free(self) -> tuple[str, ...]:
         """Names of the values that the approach chose."""
         return tuple(name for name in self.columns if name not in COUNTS)
+
+    def taken(self, rows: Column) -> "Solutions":
+        """Some of them, or all in another order."""
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
 
     def row(self, index: int) -> dict[str, int]:
         """One solution as plain integers."""

@@ -182,4 +182,4 @@ def test_the_report(curves: Curves, tmp_path: Path) -> None:
     ):
         assert part in text
     with pytest.raises(SystemExit, match="must be a table"):
-        main(tmp_path / "none.npz")
+        main(str(tmp_path / "none.npz"))

@@ -12,6 +12,7 @@ from tests.conftest import run_nas, write_spec
 
 COMMANDS = {
     "plan": ["--allow-code", "--json", "spec"],
+    "solve": ["--allow-code", "--approach", "--json", "--keep", "--scope", "--tolerance", "--two-sided", "spec"],
     "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
     "export": ["--force", "--output", "--storage", "name"],

@@ -102,9 +102,10 @@ def test_complete(case: Any, names: set[str], share: float, tolerance: float, tw
         for filters in range(1, values[1] + 1)
         for units in UNITS
     }
-    assert {row for row in rows_of(found) if row[-1] in UNITS} == {
-        row for row, counted in everything.items() if within(counted, windows)
-    }
+    kept = {row for row, counted in everything.items() if within(counted, windows)}
+    widest = {side: max(filters for each, filters, _ in rows_of(found) if each == side) for side, *_ in rows_of(found)}
+    assert {row for row in rows_of(found) if row[-1] in UNITS} == {row for row in kept if row[1] == widest.get(row[0])}
+    assert all(row[1] <= widest[row[0]] for row in kept)
     for i in range(0, len(found), len(found) // 5 + 1):
         row = found.row(i)
         assert network_counts(apply_solution(base, "I", row)) == {name: row[name] for name in COUNTS}
@@ -176,7 +177,7 @@ def squeeze_excite(*, after: str) -> Architecture:
 def test_linear_layers_of_a_gate(after: str) -> None:
     base = squeeze_excite(after=after)
     found = solve(base, "I", resolutions=[10], network={"params": (0, count_cost(base).params)})
-    assert {filters for _, filters, _ in rows_of(found)} == {1, 2, 3, 4}
+    assert found.columns["channels1"].max() <= 4
     for i in range(0, len(found), 7):
         row = found.row(i)
         network = apply_solution(base, "I", row)
@@ -225,14 +226,14 @@ def test_no_hidden_layer() -> None:
     cost = count_cost(base)
     found = solve(base, "I", resolutions=[64, 96], network={"macs": (0, cost.macs)})
     assert found.free == ("resolution", "channels1")
-    expected = {
+    below = {
         (side, filters)
         for side in (64, 96)
         for filters in range(1, 33)
         if count_cost(apply_solution(base, "I", {"resolution": side, "channels1": filters})).macs <= cost.macs
     }
-    assert rows_of(found) == expected
-    assert found.enumerated == len(expected) > 0
+    assert rows_of(found) == {max(row for row in below if row[0] == side) for side, _ in below}
+    assert found.enumerated == len(below) > 0
     none = solve(base, "I", resolutions=[64, 96], network={"macs": (1, 2)})
     assert none.nearest is not None
     assert (none.nearest["resolution"], none.nearest["channels1"]) == (64, 1)
