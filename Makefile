@@ -16,6 +16,7 @@ test-all: check chromium
 # Ratios in one run; nothing else should run meanwhile.
 bench: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.solve
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.engine

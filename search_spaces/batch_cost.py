@@ -139,7 +139,7 @@ def _blas() -> ThreadpoolController:
 
 def _compile(architecture: Architecture) -> _Compiled:
     groups = find_width_groups(architecture)
-    shapes = symbolic_shapes(architecture, groups, [Polynomial.variable(i) for i in range(len(groups.groups))])
+    shapes = symbolic_shapes(architecture.shapes, groups, [Polynomial.variable(i) for i in range(len(groups.groups))])
     params = macs = Polynomial.constant(0)
     held: list[Polynomial] = []
     for node in architecture.nodes:

@@ -18,6 +18,7 @@ from search_spaces.ops import (
     Conv,
     Depthwise,
     Flatten,
+    GroupNorm,
     Pad,
     Pool,
     Resize,
@@ -49,7 +50,7 @@ def read_masks(architecture: Architecture, axis: int, ignore: Collection[str] = 
     masks[architecture.nodes[-1].name][:] = True
     for node in reversed(architecture.nodes):
         if node.name not in ignore:
-            for name in dict.fromkeys(node.inputs):
+            for name in dict.fromkeys(architecture.reads(node)):
                 masks[name] |= _read(node, masks[node.name], len(masks[name]), axis)
     return masks
 
@@ -76,7 +77,7 @@ def _read(node: Node, mask: Mask, side: int, axis: int) -> Mask:
             return _at(mask, np.arange(side) + before)
         case Shortcut(stride=stride):
             return _at(mask, np.where(np.arange(side) % stride == 0, np.arange(side) // stride, -1))
-        case Flatten():
+        case Flatten() | GroupNorm():  # its mean and variance are those of the whole map
             return np.full(side, bool(mask.any()))
     if side == len(mask):
         return mask

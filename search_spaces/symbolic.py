@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from search_spaces.architecture import Architecture
 from search_spaces.formulas import Integers
 from search_spaces.ops import Shape, is_map
 from search_spaces.width_groups import FIXED, WidthGroups
 
 
-def symbolic_shapes(architecture: Architecture, groups: WidthGroups, widths: Sequence[Integers]) -> Mapping[str, Shape]:
-    """Every node's shape, its channels as a sum of these widths, one a group; the sides are the network's own."""
-    return {name: _symbolic(groups, name, shape, widths) for name, shape in architecture.shapes.items()}
+def symbolic_shapes(
+    shapes: Mapping[str, Shape], groups: WidthGroups, widths: Sequence[Integers]
+) -> Mapping[str, Shape]:
+    """A network's shapes, with channels as a sum of these widths, one a group; sides are as they were."""
+    return {name: _symbolic(groups, name, shape, widths) for name, shape in shapes.items()}
 
 
 def _symbolic(groups: WidthGroups, name: str, shape: Shape, widths: Sequence[Integers]) -> Shape:

@@ -10,11 +10,12 @@ Legend: A rows of conv1, B rows of the layer behind, C classes of A, E classes o
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from search_spaces.architecture import Architecture
-from search_spaces.compensation.conv_costs import conv_costs, layer_costs_of, network_costs
+from search_spaces.compensation.conv_costs import conv_costs, layer_costs_of
 from search_spaces.compensation.places import conv_of, own_group
 from search_spaces.compensation.quadratic import UNBOUNDED, Column, largest_of
 from search_spaces.compensation.rows import Rows, sides_of
@@ -24,6 +25,7 @@ from search_spaces.compensation.solutions import (
     Approach,
     Conditions,
     Costs,
+    Miss,
     Ranges,
     Solutions,
     check_count,
@@ -64,11 +66,15 @@ def _solve_free(site: Site, resolutions: Sequence[int], conditions: Conditions, 
         columns = dict(found.columns)
         counts = {name: columns.pop(name) for name in COUNTS}
         chosen = {"filters2": np.full(len(found), filters)}
-        nearest = found.nearest and {**found.nearest, "filters2": filters}
-        parts.append(replace(found, columns=columns | chosen | counts, nearest=nearest))
+        misses = partial(_with_filters2, found, filters)
+        parts.append(replace(found, columns=columns | chosen | counts, misses=misses))
     if not parts:
         raise NetworkError(f"filters2 must hold a multiple of {divisor}, but {list(ranges.filters2)} has none")
     return join_solutions(parts)
+
+
+def _with_filters2(found: Solutions, filters: int) -> list[Miss]:
+    return [(miss, {**row, "filters2": filters}) for miss, row in found.misses()]
 
 
 def layer_counts(base: Architecture, approach: Approach) -> dict[str, int]:
@@ -96,22 +102,16 @@ def _solve(site: Site, rows: Rows, conditions: Conditions, fixed: int | None = N
         below = (fixed <= high).astype(np.int64)
         low, high = np.where(low <= fixed, fixed, fixed + 1), np.minimum(high, fixed)
     counts = np.where(rows.pairs > 0, np.maximum(high - low + 1, 0), 0)
-    total = int((counts * rows.pairs).sum())
-    check_count(total)
-    columns = _expand(rows, low, counts)
+    check_count(int((counts * rows.pairs).sum()))
+    columns = _expand(site, rows, costs, low, counts)
     if fixed is None and site.rest.special:
-        keep = ~np.isin(columns["channels1"], site.rest.special)
+        keep = ~np.isin(columns["channels1"], np.multiply(site.rest.special, site.unit))
         columns = {name: column[keep] for name, column in columns.items()}
-    of_rows = conv_costs(site, columns, fixed)
-    widths = columns["channels1"]
-    counted = {name: np.broadcast_to(largest_of(of_rows.network[name], widths), len(widths)) for name in COUNTS}
-    columns["channels1"] = widths * site.unit
-    shown = {name: columns[name] for name in _shown(site)}
     return Solutions(
         approach=site.approach,
-        columns=shown | counted,
+        columns={name: columns[name] for name in (*_shown(site), *COUNTS)},
         enumerated=int((np.where(high < UNBOUNDED, below, 0) * rows.pairs).sum()),
-        nearest=None if total else _nearest(site, rows, costs, conditions, fixed),
+        misses=lambda: _nearest(site, rows, costs, conditions, fixed),
     )
 
 
@@ -126,37 +126,44 @@ def _shown(site: Site) -> tuple[str, ...]:
             return (*first, "kernel2", "stride2", "padding2", "channels1")
 
 
-def _expand(rows: Rows, low: Column, counts: Column) -> dict[str, Column]:
-    """A row for every conv1 and layer behind of two classes, and so many K from `low` on, as channels1."""
-    chosen = np.flatnonzero((counts > 0).ravel())
-    class_, widths = chosen // counts.shape[1], counts.ravel()[chosen]
-    behind = np.diff(rows.fit_starts)[chosen]
-    sizes = np.diff(rows.starts)[class_] * behind * widths
+def _expand(site: Site, rows: Rows, costs: Costs, low: Column, counts: Column) -> dict[str, Column]:
+    """A row for every conv1 and layer behind of two classes, and so many K from `low` on; costs hang on K and class."""
+    chosen = np.flatnonzero(counts)
+    places, widths = np.unravel_index(chosen, counts.shape), counts.ravel()[chosen]
+    starts = np.cumsum(widths) - widths
+    pair = np.repeat(np.arange(len(chosen)), widths)
+    channels = low.ravel()[chosen][pair] + np.arange(len(pair)) - starts[pair]
+    of_pairs = tuple(place[pair] for place in places)
+    fits = rows.sides[places[0]] * rows.outer + places[1]
+    behind = np.diff(rows.fit_starts)[fits]
+    sizes = np.diff(rows.starts)[places[0]] * behind * widths
     which = np.repeat(np.arange(len(chosen)), sizes)
     within = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    step = within // widths[which]
-    one = rows.starts[class_][which] + step // behind[which]
-    other = rows.fits[rows.fit_starts[chosen][which] + step % behind[which]]
-    channels = low.ravel()[chosen][which] + within % widths[which]
+    step, width = np.divmod(within, widths[which])
+    first, second = np.divmod(step, behind[which])
+    one = rows.starts[places[0]][which] + first
+    other = rows.fits[rows.fit_starts[fits][which] + second]
     columns = {name: column[one] for name, column in rows.first.items()}
     columns |= {name: column[other] for name, column in rows.second.items()}
-    return columns | {"channels1": channels}
+    known = starts[which] + width
+    for name in COUNTS:
+        terms = [term.at(counts.shape, of_pairs) for term in costs.network[name]]
+        columns[name] = np.broadcast_to(largest_of(terms, channels), channels.shape)[known]
+    return columns | {"channels1": (channels * site.unit)[known]}
 
 
-def _nearest(site: Site, rows: Rows, costs: Costs, conditions: Conditions, fixed: int | None) -> dict[str, int] | None:
+def _nearest(site: Site, rows: Rows, costs: Costs, conditions: Conditions, fixed: int | None) -> list[Miss]:
     """The row whose largest relative miss of a window is smallest."""
-    pairs = rows.pairs
-    if not pairs.any():
-        return None
-    width, miss = nearest_width(
-        costs, conditions, high=np.full(pairs.shape, fixed or 2**16), low=np.full(pairs.shape, fixed or 1)
-    )
-    best = int(np.argmin(np.where(pairs > 0, miss, np.inf)))
-    counts = np.zeros(pairs.size, np.int64)
-    counts[best] = 1
-    columns = _expand(rows, width, counts.reshape(pairs.shape))
-    columns = {name: column[:1] for name, column in columns.items()}
-    terms, chosen = network_costs(site, columns, fixed), columns["channels1"]
-    row = {name: int(columns[name][0]) for name in _shown(site)}
-    row |= {"channels1": int(chosen[0]) * site.unit} if "channels1" in row else {}
-    return row | {name: int(np.ravel(largest_of(terms[name], chosen))[0]) for name in COUNTS}
+    shape = rows.pairs.shape
+    if not rows.pairs.any():
+        return []
+    if fixed is None:
+        width, miss = nearest_width(costs, conditions, shape, skip=site.rest.special)
+    else:
+        width = np.full(shape, fixed)
+        miss = np.broadcast_to(costs.miss(conditions, width), shape)
+    best = int(np.argmin(np.where(rows.pairs > 0, miss, np.inf)))
+    counts = np.zeros(shape, np.int64)
+    counts.flat[best] = 1
+    columns = _expand(site, rows, costs, width, counts)
+    return [(float(miss.flat[best]), {name: int(columns[name][0]) for name in (*_shown(site), *COUNTS)})]

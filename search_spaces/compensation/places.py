@@ -23,7 +23,7 @@ from search_spaces.ops import (
     Pool,
     PReLU,
 )
-from search_spaces.width_groups import FIXED, WidthGroups, find_width_groups
+from search_spaces.width_groups import FIXED, WidthGroups
 
 _KEEPS_SIDES = Activation | Affine | BatchNorm | Dropout | Expand | PReLU
 _MOVES_WINDOWS = Pool | Depthwise
@@ -103,7 +103,8 @@ def second_conv(base: Architecture, stem: Node, groups: WidthGroups) -> SecondCo
         chain.append(onward[0])
     conv2 = onward[0]
     _check_plain(conv2, "IV")
-    if own_group(base, conv2, groups, "IV") == own_group(base, stem, groups, "IV"):
+    own = own_group(base, stem, groups, "IV")
+    if any(run.group == own for run in groups.runs[conv2.name]):
         raise NetworkError(
             f"approach IV needs {conv2.name!r} to keep its filters, but they are as many as those of {stem.name!r}"
         )
@@ -118,7 +119,7 @@ def _check_two(base: Architecture) -> None:
 
 def _is_square(node: Node) -> bool:
     return isinstance(node.op, _MOVES_WINDOWS) and all(
-        isinstance(size, int) for size in (node.op.kernel, node.op.stride, node.op.padding)
+        isinstance(getattr(node.op, size, 1), int) for size in ("kernel", "stride", "padding", "dilation")
     )
 
 
@@ -160,10 +161,13 @@ def head_of(base: Architecture) -> Head:
         raise NetworkError(
             "approach I needs a map that becomes a vector before the classifier, but the network has none"
         )
-    groups = find_width_groups(base)
-    hidden = [
-        node
-        for node in base.nodes
-        if isinstance(node.op, Linear) and node.name != scores.name and groups.runs[node.name][0].group != FIXED
-    ]
-    return Head(map=last[0].inputs[0], flattened=tuple(flattened), hidden=hidden[0] if hidden else None)
+    behind = {
+        node.name for node in flattened or last
+    }  # what reads the vector; a squeeze-excite's linear layers stand before it
+    hidden = None
+    for node in base.nodes:
+        if behind.intersection(node.inputs):
+            behind.add(node.name)
+            if hidden is None and isinstance(node.op, Linear) and node.name != scores.name:
+                hidden = node
+    return Head(map=last[0].inputs[0], flattened=tuple(flattened), hidden=hidden)

@@ -32,6 +32,11 @@ class Quadratic:
         """The value at a width."""
         return self.constant + (self.linear + self.square * width) * width
 
+    def at(self, shape: tuple[int, ...], places: tuple[Column, ...]) -> "Quadratic":
+        """Those at some places of the shape to which the coefficients are broadcast."""
+        coefficients = (self.constant, self.linear, self.square)
+        return Quadratic(*(np.broadcast_to(c, shape)[places] if np.ndim(c) else c for c in coefficients))
+
 
 def largest_of(terms: Sequence[Quadratic], width: Integers) -> Integers:
     """The largest of several sums at a width."""
@@ -50,11 +55,11 @@ def most_width(terms: Sequence[Quadratic], bound: int) -> Integers:
 
 
 def least_width(terms: Sequence[Quadratic], bound: int) -> Integers:
-    """The smallest K of 1 or more at which a term reaches the bound; UNBOUNDED where none does."""
-    least: Integers = UNBOUNDED
+    """The smallest K of 1 or more at which a term reaches the bound; more than UNBOUNDED where none does."""
+    least: Integers = UNBOUNDED + 1
     for term in terms:
         below = _floor_root(term, bound - 1)  # the largest at which it does not
-        least = np.minimum(least, np.minimum(below, UNBOUNDED - 1) + 1)
+        least = np.minimum(least, below + 1)
     return np.maximum(least, 1)
 
 

@@ -60,7 +60,7 @@ def _terms(
     base: Architecture, groups: WidthGroups, widths: list[Integers], edited: Set[str]
 ) -> dict[str, list[Integers]]:
     """Sums over the nodes, and every activation that can be the largest; integers or polynomials in one width."""
-    shapes = symbolic_shapes(base, groups, widths)
+    shapes = symbolic_shapes(base.shapes, groups, widths)
     sums: dict[str, Integers] = dict.fromkeys(_SUMS, 0)
     held: dict[tuple[object, ...], Integers] = {}
     for node in base.nodes:

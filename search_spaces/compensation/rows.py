@@ -5,6 +5,7 @@ Legend: A rows of conv1, B rows of the layer behind, C classes of A, E classes o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,23 +26,25 @@ class Rows:
     second: Mapping[str, Column]  # [B], in the order of their classes
     second_classes: Mapping[str, Column]  # [1, E]
     outer: int  # E
-    fits: Column  # pairs (class, row of B) that go together, as rows of B in the order of C, then B
-    fit_starts: Column  # [C * E + 1]
+    sides: Column  # [C] which of the sides before the layer behind
+    fits: Column  # pairs (side, row of B) that go together, as rows of B in the order of sides, then B
+    fit_starts: Column  # [sides * E + 1] where those of a side and a class of B begin
 
-    @property
+    @cached_property
     def pairs(self) -> Column:
         """Rows of A times rows of B that go together, for each pair of classes [C, E]."""
-        fitting = np.diff(self.fit_starts).reshape(len(self.starts) - 1, self.outer)
-        return np.diff(self.starts)[:, None] * fitting
+        fitting = np.diff(self.fit_starts).reshape(int(self.sides.max(initial=-1)) + 1, self.outer)
+        return np.diff(self.starts)[:, None] * fitting[self.sides]
 
     @staticmethod
     def of(site: Site, resolutions: Sequence[int], ranges: Ranges) -> "Rows":
         """Enumerate."""
+        _check_size(site, resolutions, ranges)
         first = _first_rows(site, resolutions, ranges)
         second, inner = _second_rows(site, ranges)
-        check_size(len(first["resolution"]), len(next(iter(second.values()))) if second else 1)
         first |= sides_of(site, first)
-        first = {name: column[_exists(site, first)] for name, column in first.items()}
+        exists = _exists(site, first)
+        first = {name: column[exists] for name, column in first.items()}
         keys = ["resolution", "kernel1", "side1"]
         order, starts = _classes([first[name] for name in keys])
         first = {name: column[order] for name, column in first.items()}
@@ -52,7 +55,7 @@ class Rows:
         else:
             fit = _side_behind(site, sides[:, None], second) == site.target
         outer = fit.shape[1] // inner
-        sizes = fit.reshape(len(sides), outer, inner).sum(axis=2)[which.ravel()]  # [C, E]
+        sizes = fit.reshape(len(sides), outer, inner).sum(axis=2)
         return Rows(
             first=first,
             starts=starts,
@@ -60,9 +63,22 @@ class Rows:
             second=second,
             second_classes={name: column[None, ::inner] for name, column in second.items()},
             outer=outer,
-            fits=np.nonzero(fit[which.ravel()])[1],
+            sides=which.ravel(),
+            fits=np.nonzero(fit)[1],
             fit_starts=np.concatenate([[0], np.cumsum(sizes.ravel())]),
         )
+
+
+def _check_size(site: Site, resolutions: Sequence[int], ranges: Ranges) -> None:
+    """Raises NetworkError where there are too many combinations, before they are made."""
+    kernels, strides, paddings, dilations = (
+        max(high - low + 1, 0) for low, high in (ranges.kernel, ranges.stride, ranges.padding, ranges.dilation)
+    )
+    if site.approach == "II":
+        check_size(len(resolutions) * strides * paddings * dilations)
+    else:
+        larger = max(ranges.kernel[1] - max(ranges.kernel[0], conv_of(site.stem).kernel + 1) + 1, 0)  # type: ignore[operator]
+        check_size(len(resolutions) * larger * kernels * (strides * paddings) ** 2)
 
 
 def _first_rows(site: Site, resolutions: Sequence[int], ranges: Ranges) -> dict[str, Column]:

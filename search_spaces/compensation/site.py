@@ -18,11 +18,7 @@ class Site:
     base: Architecture
     stem: Node
     second: SecondConv | None
-
-    @cached_property
-    def groups(self) -> WidthGroups:
-        """Of the base."""
-        return find_width_groups(self.base)
+    groups: WidthGroups  # of the base
 
     @cached_property
     def group(self) -> int | None:
@@ -62,7 +58,8 @@ class Site:
 def find_site(base: Architecture, approach: Approach) -> Site:
     """Raises NetworkError, saying which condition fails, where the approach cannot edit the base."""
     stem = stem_of(base, approach)
-    second = second_conv(base, stem, find_width_groups(base)) if approach == "IV" else None
-    site = Site(approach=approach, base=base, stem=stem, second=second)
+    groups = find_width_groups(base)
+    second = second_conv(base, stem, groups) if approach == "IV" else None
+    site = Site(approach=approach, base=base, stem=stem, second=second, groups=groups)
     _ = site.group
     return site

@@ -1,7 +1,8 @@
 """What the approaches range over, and what they find."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -16,6 +17,9 @@ APPROACHES: tuple[Approach, ...] = get_args(Approach)
 COUNTS = ("params", "macs", "flops", "activation_elements")  # what can be kept: fields of `Cost`
 MOST_SOLUTIONS = 5_000_000  # 1 GB of columns
 MOST_GEOMETRIES = 20_000_000
+MOST_NEAR = 2**16  # filters of the nearest network, where none keeps the conditions
+MOST_COUNT = 2**62  # of one network: what arrays hold
+Miss: TypeAlias = tuple[float, Mapping[str, int]]  # largest share by which a network's cost lies outside, and its row
 Terms: TypeAlias = Mapping[str, Sequence[Quadratic]]  # per count, the functions of K of which it is the largest
 
 
@@ -48,7 +52,11 @@ class Conditions:
     def windows(self) -> list[tuple[str, str, int, int]]:
         """Scope, name and both bounds of each."""
         both = (("network", self.network), ("layer", self.layer))
-        return [(scope, name, *bounds) for scope, windows in both for name, bounds in windows.items()]
+        return [
+            (scope, name, min(low, MOST_COUNT), min(high, MOST_COUNT))
+            for scope, windows in both
+            for name, (low, high) in windows.items()
+        ]
 
     @property
     def names(self) -> set[str]:
@@ -77,12 +85,25 @@ class Costs:
             found = np.maximum(found, least_width(self.of(scope)[name], low))
         return found
 
+    def shortage(self, conditions: Conditions, width: Integers) -> Integers:
+        """Largest share by which a cost falls short of its window; it shrinks with the width."""
+        return self._largest(conditions, width, lambda cost, low, high: low - cost)
+
+    def excess(self, conditions: Conditions, width: Integers) -> Integers:
+        """Largest share by which a cost exceeds its window; it grows with the width."""
+        return self._largest(conditions, width, lambda cost, low, high: cost - high)
+
     def miss(self, conditions: Conditions, width: Integers) -> Integers:
-        """Largest share by which a cost lies outside its window."""
+        """Largest share by which a cost lies outside its window; negative inside."""
+        return np.maximum(self.shortage(conditions, width), self.excess(conditions, width))
+
+    def _largest(
+        self, conditions: Conditions, width: Integers, miss: Callable[[Integers, int, int], Integers]
+    ) -> Integers:
         worst: Integers = -1.0
         for scope, name, low, high in conditions.windows():
             cost = largest_of(self.of(scope)[name], width)
-            worst = np.maximum(worst, np.maximum(low - cost, cost - high) / max(high, 1))
+            worst = np.maximum(worst, miss(cost, low, high) / max(high, 1))
         return worst
 
     def of(self, scope: str) -> Terms:
@@ -94,17 +115,23 @@ class Costs:
 class Solutions:
     """Every network that an approach gives, as columns [T]: its free values, then the whole network's `COUNTS`.
 
-    `enumerated` counts the networks that keep every upper bound, `len` those that keep the lower ones too; where
-    there are none, `nearest` is the row whose largest relative miss is smallest (None where no values fit at all).
+    `enumerated` counts the networks that keep every upper bound, `len` those that keep the lower ones too. `misses`
+    finds networks among which the nearest one is, where there are none.
     """
 
     approach: Approach
     columns: Mapping[str, Column]
     enumerated: int
-    nearest: Mapping[str, int] | None
+    misses: Callable[[], Iterable[Miss]]
 
     def __len__(self) -> int:
         return len(self.columns["resolution"])
+
+    @cached_property
+    def nearest(self) -> Mapping[str, int] | None:
+        """Where no network was found, the one whose largest relative miss is smallest; None where no values fit."""
+        misses = [] if len(self) else list(self.misses())
+        return min(misses, key=lambda found: found[0])[1] if misses else None
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -122,29 +149,33 @@ class Solutions:
 
 def join_solutions(parts: Sequence[Solutions]) -> Solutions:
     """Solutions of one approach that were found one after the other; there is one part at least."""
-    missing = [part.nearest for part in parts if part.nearest is not None]
-    found = any(len(part) for part in parts)
     return Solutions(
         approach=parts[0].approach,
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
         enumerated=sum(part.enumerated for part in parts),
-        nearest=None if found or not missing else missing[0],
+        misses=lambda: [miss for part in parts for miss in part.misses()],
     )
 
 
 def nearest_width(
-    costs: Costs, conditions: Conditions, high: Column, low: Column | None = None
+    costs: Costs, conditions: Conditions, shape: tuple[int, ...], skip: Sequence[int] = ()
 ) -> tuple[Column, Column]:
-    """For every row the K from `low` (1) to `high` that misses the conditions least, and by how much.
+    """For every row the K from 1 to `MOST_NEAR`, none of `skip`, that misses the conditions least, and by how much.
 
-    All costs are convex in K, and so is the miss: its minimum is found by bisection on its slope.
+    What costs fall short by shrinks with K and what they exceed by grows: the best K is where the two cross, or beside
+    it.
     """
-    low = np.ones_like(high) if low is None else low
+    low, high = np.ones(shape, np.int64), np.full(shape, MOST_NEAR)
     while np.any(low < high):
         middle = (low + high) // 2
-        falling = costs.miss(conditions, middle + 1) < costs.miss(conditions, middle)
-        low, high = np.where(falling, middle + 1, low), np.where(falling, high, middle)
-    return low, np.broadcast_to(costs.miss(conditions, low), low.shape)
+        crossed = costs.excess(conditions, middle) >= costs.shortage(conditions, middle)
+        low, high = np.where(crossed, low, middle + 1), np.where(crossed, middle, high)
+    best, least = low, np.full(shape, np.inf)
+    for step in range(-1 - len(skip), 1 + len(skip)):
+        width = np.clip(low + step, 1, MOST_NEAR)
+        miss = np.where(np.isin(width, skip), np.inf, costs.miss(conditions, width))
+        best, least = np.where(miss < least, width, best), np.minimum(miss, least)
+    return best, least
 
 
 def grid(*axes: Column) -> list[Column]:
@@ -157,11 +188,11 @@ def span(limits: tuple[int, int]) -> Column:
     return np.arange(limits[0], limits[1] + 1)
 
 
-def check_size(first: int, second: int) -> None:
+def check_size(count: int) -> None:
     """Raise NetworkError where ranges give more combinations than can be held."""
-    if first * second > MOST_GEOMETRIES:
+    if count > MOST_GEOMETRIES:
         raise NetworkError(
-            f"the ranges must give at most {MOST_GEOMETRIES:,} combinations, but give {first * second:,}; "
+            f"the ranges must give at most {MOST_GEOMETRIES:,} combinations, but give {count:,}; "
             "narrow resolutions, kernel, stride or padding"
         )
 

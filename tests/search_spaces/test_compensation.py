@@ -21,6 +21,7 @@ from search_spaces import (
     NetworkError,
     Node,
     Ranges,
+    Solutions,
     apply_solution,
     base_row,
     count_cost,
@@ -67,6 +68,28 @@ def test_reference_counts(entry: dict[str, Any]) -> None:
             resolutions = range(net["N"] + 1, 2 * net["N"] + 1)
             found = solve(base, entry["approach"], resolutions=resolutions, layer=kept, ranges=ranges)
             assert len(found) == entry[key], key
+            if key == "n_solutions":
+                check_examples(found, entry["examples"], base)
+
+
+NAMES = {
+    "N": "resolution", "C1": "kernel1", "S1": "stride1", "P1": "padding1", "D1": "dilation1", "K1": "channels1",
+    "C2": "kernel2", "S2": "stride2", "P2": "padding2", "Cp": "pool_kernel", "Sp": "pool_stride", "Pp": "pool_padding",
+    "Z1": "units",
+}  # fmt: skip
+
+
+def check_examples(found: Solutions, examples: list[dict[str, int]], base: Architecture) -> None:
+    """The reference's are among ours, to the last value."""
+    rows = [found.row(i) for i in range(len(found))]
+    for example in examples:
+        side = example.get("U")  # of the map before the pool of approach I: no value of its own
+        wanted = {NAMES[name]: value for name, value in example.items() if name != "U"}
+        (row,) = [row for row in rows if row == row | wanted]
+        assert set(found.free) - set(wanted) <= {"channels1"}
+        if side is not None and found.approach == "I" and not any(node.name == "pool1" for node in base.nodes):
+            network = apply_solution(base, "I", row)
+            assert network.shapes["relu2"][-1] == side
 
 
 @settings(max_examples=12)
