@@ -145,17 +145,17 @@ def _print_verdict(console: Console, front: Front) -> None:
 
 def print_study(console: Console, rows: Sequence[StudyRow]) -> None:
     """For each approach and resolution: originals, their solutions, the one that validation chose; all on test."""
-    title = "test accuracy in %, mean and deviation over originals; gain of the chosen ± its standard error"
+    title = "test accuracy in %, mean ± deviation over n originals; gain of the chosen ± its error"
     columns = ("approach", "px", "n", "original", "solutions", "chosen", "gain", "params", "MACs")
     table = make_table(*columns, title=title, left=("approach",))
     for row in rows:
-        error = "" if row.gain_of_chosen.error is None else f"±{100 * row.gain_of_chosen.error:.2f}"
+        error = "" if row.gain_of_chosen.error is None else f"±{100 * row.gain_of_chosen.error:.1f}"
         table.add_row(
             row.method.removeprefix("compensation-"),
             str(row.resolution),
             str(row.originals),
             *(_percent(value) for value in (row.original, row.mean_of_solutions, row.chosen)),
-            f"{100 * row.gain_of_chosen.mean:+.2f}{error}",
+            f"{100 * row.gain_of_chosen.mean:+.1f}{error}",
             f"{row.params:.2f}x",
             f"{row.macs:.2f}x",
         )
@@ -163,4 +163,4 @@ def print_study(console: Console, rows: Sequence[StudyRow]) -> None:
 
 
 def _percent(value: Estimate) -> str:
-    return f"{100 * value.mean:.2f}" + ("" if value.std is None else f"±{100 * value.std:.2f}")
+    return f"{100 * value.mean:.1f}" + ("" if value.std is None else f"±{100 * value.std:.1f}")
