@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from nas.problem import Problem, make_problem
 from nas.spec import CompensationSpec, Spec
 from nas.spec_errors import SpecError, explain
 from nas.tables import make_table
-from search_spaces import COUNTS, LATENCY, Solutions, count_cost, count_coverages
+from search_spaces import COUNTS, LATENCY, Solutions, count_cost, count_coverages, pooled_side
 
 # the paper's symbols
 SYMBOLS = {
     "resolution": "N", "channels1": "K1", "kernel1": "C1", "stride1": "S1", "padding1": "P1", "dilation1": "D1",
     "pool_kernel": "Cp", "pool_stride": "Sp", "pool_padding": "Pp", "filters2": "K2", "kernel2": "C2", "stride2": "S2",
-    "padding2": "P2", "map_side": "U", "units": "Z1",
+    "padding2": "P2", "units": "Z1",
 }  # fmt: skip
 # what the paper has, where neither the spec nor the command says otherwise
 PAPER = {"scope": "layer", "tolerance": 0.0}
@@ -42,10 +43,23 @@ class Listing:
     def rows(self) -> list[dict[str, Any]]:
         """One a network, under the paper's symbols: values, costs, coverage."""
         return [
-            {"approach": solutions.approach, **_row(solutions, index), "coverage": share, "within_budget": within}
+            {"approach": solutions.approach, **self._row(solutions, index), "coverage": share, "within_budget": within}
             for solutions, shares, fits in self.found
             for index, share, within in zip(range(len(solutions)), _rounded(shares), fits.tolist(), strict=True)
         ]
+
+    def _row(self, solutions: Solutions, index: int) -> dict[str, int]:
+        row = solutions.row(index)
+        pooled = {"U": self._pooled_sides[row["resolution"]]} if solutions.approach == "I" else {}
+        return {SYMBOLS.get(name, name): value for name, value in row.items()} | pooled
+
+    @cached_property
+    def _pooled_sides(self) -> dict[int, int]:
+        """By resolution, side U of the map that approach I pools."""
+        sides = {
+            int(side) for found, _, _ in self.found if found.approach == "I" for side in found.columns["resolution"]
+        }
+        return {side: pooled_side(self.problem.base.architecture, side) for side in sides}
 
     def to_json(self) -> dict[str, Any]:
         """What `nas solve --json` prints."""
@@ -104,10 +118,6 @@ def _within(problem: Problem, solutions: Solutions) -> NDArray[np.bool_]:
         if name != LATENCY:
             fits &= solutions.columns[name] <= bound
     return fits
-
-
-def _row(solutions: Solutions, index: int) -> dict[str, int]:
-    return {SYMBOLS.get(name, name): value for name, value in solutions.row(index).items()}
 
 
 def _rounded(shares: NDArray[np.float64]) -> list[float]:

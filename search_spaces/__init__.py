@@ -15,6 +15,7 @@ from search_spaces.compensation import (
     base_row,
     count_coverages,
     count_edited_layers,
+    pooled_side,
     solve,
 )
 from search_spaces.cost import COSTS, LATENCY, Budget, Cost, LayerCost, count_cost, layer_costs
@@ -59,6 +60,7 @@ __all__ = [
     "count_coverages",
     "count_edited_layers",
     "layer_costs",
+    "pooled_side",
     "relative_miss",
     "solve",
     "window",

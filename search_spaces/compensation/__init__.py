@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from search_spaces.architecture import Architecture
 from search_spaces.compensation.apply import apply_solution, base_row
-from search_spaces.compensation.average import layer_counts_average, solve_average
+from search_spaces.compensation.average import layer_counts_average, pooled_side, solve_average
 from search_spaces.compensation.convs import layer_counts, solve_convs
 from search_spaces.compensation.coverage import count_coverages
 from search_spaces.compensation.solutions import APPROACHES, COUNTS, Approach, Conditions, Ranges, Solutions
@@ -28,6 +28,7 @@ __all__ = [
     "base_row",
     "count_coverages",
     "count_edited_layers",
+    "pooled_side",
     "solve",
 ]
 

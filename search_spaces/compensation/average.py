@@ -98,6 +98,13 @@ def _nearest(pooled: Pooled, costs: Costs, axes: tuple[Column, Column], conditio
     return [(float(miss.min()), row)]
 
 
+def pooled_side(base: Architecture, resolution: int) -> int:
+    """U': side of the map that approach I pools, at a resolution that its solutions have."""
+    pooled = Pooled.of(base)
+    (raised,) = pooled.raised([resolution])
+    return int(raised.shapes[pooled.head.map][-1])
+
+
 def layer_counts_average(base: Architecture) -> dict[str, int]:
     """What the average pool and the linear layers behind it cost in the base (left side of eq. 6)."""
     pooled = Pooled.of(base)
