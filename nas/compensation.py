@@ -250,8 +250,9 @@ def _why_none(solutions: Solutions, kept: Equality, settings: CompensationSpec) 
             "but no network does; raise the tolerance, widen the ranges, or let scope be network"
         )
     least, most = windows[name]
+    where = f"budget.{name}" if name in COSTS else "methods.keep"
     return misses[name], (
         f"{name} must be {least:,} to {most:,} (tolerance {settings.tolerance}), but no network of approach "
         f"{approach} has that; the nearest, at {nearest['resolution']} px, has "
-        f"{', '.join(f'{nearest[key]:,} {key}' for key in windows)}; change budget.{name} or the tolerance"
+        f"{', '.join(f'{nearest[key]:,} {key}' for key in windows)}; change {where} or the tolerance"
     )

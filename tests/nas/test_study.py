@@ -13,13 +13,14 @@ from dashboards import ORIGINAL, make_study_rows, read_front
 from dashboards.front import Score, ScoredNetwork
 from nas.plan import make_plan
 from nas.search import Search
-from nas.spec import Spec
+from nas.spec import Spec, read_spec
 from search_spaces import BudgetError, NasError, count_cost
 from tests.conftest import run_nas, write_spec
 from tests.nas.test_search import dataset, quiet, run, store  # noqa: F401 fixtures
 from trials.data import Dataset
 from trials.store import Store
 
+ROOT = Path(__file__).parents[2]
 CONV = {"channels": 8, "kernel": 3}
 STUDY: dict[str, Any] = {
     "base": {"network": "lenet", "resolution": 14, "conv1": CONV, "conv2": CONV},
@@ -46,6 +47,15 @@ def test_what_is_drawn(small: Callable[..., Spec]) -> None:
             assert network.bounds == {"params": original.cost.params}
     drawn = Counter((network.original, network.method) for network in plan.networks if network.method != ORIGINAL)
     assert set(drawn.values()) == {2}
+
+
+@pytest.mark.parametrize(("name", "trained"), [("borji-mnist5k", 3 * (4 + 4 + 4 * 4 * 2)), ("borji-figure3", None)])
+def test_examples(name: str, trained: int | None) -> None:
+    spec = read_spec(ROOT / "examples" / f"{name}.yaml")
+    assert spec.study is not None
+    assert spec.methods[0].approaches == ("I", "II", "III", "IV")
+    if trained is not None:  # the other one needs MNIST
+        assert len(make_plan(spec).networks) == trained
 
 
 def test_with_pools_or_without(small: Callable[..., Spec]) -> None:
