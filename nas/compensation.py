@@ -214,10 +214,13 @@ class Draw:
         )
 
     def _worthwhile(self, enough: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Indices of the solutions whose windows overlap and that look at most of the image; of too few, of all."""
+        """Indices of the solutions whose convs' windows overlap and that look at most of the image; of too few, of all.
+
+        Pools are left out: those that overlap by half have kernels of 5 to 8 at stride 1 or 2, and blur the map.
+        """
         columns = self.solutions.columns
         overlapping = np.ones(len(self.solutions), dtype=bool)
-        for kernel, stride in (("kernel1", "stride1"), ("kernel2", "stride2"), ("pool_kernel", "pool_stride")):
+        for kernel, stride in (("kernel1", "stride1"), ("kernel2", "stride2")):
             if kernel in columns:
                 overlapping &= columns[stride] <= (1 - self.settings.overlap) * columns[kernel]
         covering = shares >= self.settings.coverage
