@@ -17,6 +17,7 @@ test-all: check chromium
 bench: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.solve
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.engine

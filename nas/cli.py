@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nas import options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError
@@ -24,12 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file; docs/spec.md explains every key.")]
-Name = Annotated[str, typer.Argument(help="Name of a search.")]
-AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run the code that a module: or base.module names.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Storage = Annotated[str, typer.Option(envvar="NAS_STORAGE", help="Database URL.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,7 +42,7 @@ def _options(
 
 
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")
-def plan(spec: SpecPath, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
+def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json: options.AsJson = False) -> None:
     """Show what a search would train, without training."""
     from nas.estimate import estimate_seconds
     from nas.plan import make_plan
@@ -70,29 +65,14 @@ def plan(spec: SpecPath, allow_code: AllowCode = False, as_json: AsJson = False)
 
 @app.command(epilog="Example: nas solve examples/quickstart.yaml --approach IV --keep params --tolerance 0.01")
 def solve(  # noqa: PLR0913, PLR0917
-    spec: SpecPath,
-    approach: Annotated[
-        list[str] | None, typer.Option(help="I, II, III or IV, several by repeating it; by default the spec's.")
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            help="What costs as much as in the base: params, macs, flops, activation, or several joined by commas; "
-            "by default the spec's, or what its budget bounds."
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help="How far below it may lie, as a share; by default the spec's, or 0.")
-    ] = None,
-    two_sided: Annotated[bool, typer.Option("--two-sided", help="As far above, too.")] = False,
-    scope: Annotated[
-        str | None,
-        typer.Option(
-            help="Costs of the edited layers (layer, as the paper) or of the whole network; by default layer."
-        ),
-    ] = None,
-    allow_code: AllowCode = False,
-    as_json: AsJson = False,
+    spec: options.SpecPath,
+    approach: options.Approaches = None,
+    keep: options.Keep = None,
+    tolerance: options.Tolerance = None,
+    two_sided: options.TwoSided = False,
+    scope: options.Scope = None,
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List every network that costs as much as the base at a higher resolution, without training."""
     from nas.solve import list_solutions, print_solutions
@@ -113,9 +93,9 @@ def solve(  # noqa: PLR0913, PLR0917
 
 @app.command(epilog="Example: nas search examples/quickstart.yaml")
 def search(
-    spec: SpecPath,
+    spec: options.SpecPath,
     local: Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")] = False,
-    allow_code: AllowCode = False,
+    allow_code: options.AllowCode = False,
 ) -> None:
     """Search: train base and candidates, keep every trial, print the front. Goes on where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -155,7 +135,7 @@ def search(
 
 
 @app.command(epilog="Example: nas front digits-14px")
-def front(name: Name, as_json: AsJson = False, storage: Storage = DEFAULT_STORAGE) -> None:
+def front(name: options.Name, as_json: options.AsJson = False, storage: options.Storage = DEFAULT_STORAGE) -> None:
     """Show the front of a search, the base beside it, and the winner."""
     from dashboards import make_study_rows, read_front
     from nas.show import print_front
@@ -172,12 +152,12 @@ def front(name: Name, as_json: AsJson = False, storage: Storage = DEFAULT_STORAG
 
 @app.command(epilog="Example: nas export digits-14px -o winner.json")
 def export(
-    name: Name,
+    name: options.Name,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .json file; the weights go beside it.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
     from nas.export import export_winner, write_export
@@ -196,7 +176,7 @@ def export(
 def verify(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
     score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rebuild an exported network, count its costs again, check its weights."""
     from nas.verify import print_verified, verify_export
@@ -211,7 +191,7 @@ def verify(
 @app.command(epilog="Example: nas dashboard --port 8080")
 def dashboard(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Browse all searches in optuna-dashboard, on this machine alone."""
     from dashboards.serve import HOST, make_dashboard
@@ -227,32 +207,19 @@ def dashboard(
 
 @app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")
 def cost(  # noqa: PLR0913, PLR0917
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NETWORK",
-            help="resnet18 or another of the zoo, torchvision:resnet50, winner.json, module:package.file:make_model.",
-        ),
-    ],
+    network: options.Network,
     width: Annotated[float | None, typer.Option(help="Multiply all widths.")] = None,
     widths: Annotated[str | None, typer.Option(help="One width a group, joined by commas.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of the images.")] = None,
+    resolution: options.Resolution = None,
+    classes: options.Classes = None,
+    channels: options.Channels = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
-    convention: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Also the total as fvcore, ptflops, thop, torchinfo or torch counts the module we build; or all."
-        ),
-    ] = None,
+    convention: options.Conventions = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images in a batch whose latency is measured; by default once 1, once 100.")
-    ] = None,
+    batch_size: options.BatchSize = None,
     device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
-    allow_code: AllowCode = False,
-    as_json: AsJson = False,
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count what a network costs, exactly, at any width and resolution."""
     from dataclasses import replace
@@ -280,6 +247,38 @@ def cost(  # noqa: PLR0913, PLR0917
         typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
     else:
         print_report(Console(), report, per_layer=per_layer)
+
+
+@app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --params 0.58M")
+def scale(  # noqa: PLR0913, PLR0917
+    network: options.Network,
+    fit: options.Fit,
+    params: options.Bound = None,
+    macs: options.Bound = None,
+    activation: options.Bound = None,
+    resolution: options.Resolution = None,
+    classes: options.Classes = None,
+    channels: options.Channels = None,
+    multiple: options.Multiple = 1,
+    floor: options.Floor = 1,
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Widths that meet a budget along a fit of NeuralScale's, at once."""
+    from nas.scale import print_scaling, scale_network
+
+    scaling = scale_network(
+        network,
+        fit,
+        {"params": params, "macs": macs, "activation_elements": activation},
+        multiple=multiple,
+        floors=floor,
+        images={"resolution": resolution, "classes": classes, "channels": channels, "allow_code": allow_code},
+    )
+    if as_json:
+        typer.echo(json.dumps(scaling.scaled.to_json(), indent=2))
+    else:
+        print_scaling(Console(), scaling)
 
 
 def main() -> None:

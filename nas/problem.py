@@ -188,14 +188,19 @@ def choice_of(row: Mapping[str, int]) -> dict[str, int]:
     return {shown: row[name] for shown, name in _CHOICE.items() if name in row}
 
 
+def parse_bound(text: str, base: float) -> Fraction:
+    """The number that a bound's text says: 300K, or 1.5x what the base costs. Raises ValueError for other texts."""
+    number = parse_number(text.removesuffix("x"))
+    return number * Fraction(base) if text.endswith("x") else number
+
+
 def resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
     """The budget's bounds as numbers, where the base costs this much."""
     bounds: dict[str, float] = {}
     for name in type(spec.budget).model_fields:
         text = getattr(spec.budget, name)
         if text is not None:
-            number = parse_number(text.removesuffix("x"))
-            bound = number * Fraction(base[name]) if text.endswith("x") else number
+            bound = parse_bound(text, base[name])
             bounds[name] = round(float(bound), 6) if name == LATENCY else floor(bound)
             if bounds[name] <= 0:
                 raise SpecError(f"budget.{name} must be at least 1, but {text} of the base is {bounds[name]}")

@@ -20,7 +20,7 @@ from search_spaces.compensation import (
 )
 from search_spaces.cost import COSTS, LATENCY, Budget, Cost, LayerCost, count_cost, layer_costs
 from search_spaces.coverage import count_coverage
-from search_spaces.errors import BudgetError, NasError, NetworkError
+from search_spaces.errors import BudgetError, FitError, NasError, NetworkError
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
 from search_spaces.windows import relative_miss, window
@@ -40,6 +40,7 @@ __all__ = [
     "Conv",
     "Cost",
     "Dropout",
+    "FitError",
     "Flatten",
     "LayerCost",
     "LeNet",

@@ -46,10 +46,19 @@ class BatchCost:
         Raises NetworkError for widths that are no positive integers or that a layer's groups do not divide, and for a
         resolution that is too small.
         """
+        return self._at(resolution).count(self._checked(np.asarray(widths)))
+
+    def count_projections(self, widths: Any) -> NDArray[np.int64]:
+        """How many shortcuts [T] are convs, as the widths that they join differ, of those that could be identities."""
+        points = np.column_stack([self._checked(np.asarray(widths)), np.ones(len(widths), np.int64)])
+        differences = [term.difference for term in self._at(None).conditional_forms]
+        return sum((points @ row != 0 for row in differences), np.zeros(len(points), np.int64))
+
+    def _at(self, resolution: int | None) -> "_Compiled":
         side = self.architecture.resolution if resolution is None else index(resolution)
         if side not in self._compiled:
             self._compiled[side] = _compile(self.architecture.with_ops({}, resolution=side))
-        return self._compiled[side].count(self._checked(np.asarray(widths)))
+        return self._compiled[side]
 
     def _checked(self, widths: NDArray[Any]) -> NDArray[np.int64]:
         count = len(self.groups.groups)

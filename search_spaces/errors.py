@@ -11,3 +11,7 @@ class NetworkError(NasError, ValueError):
 
 class BudgetError(NasError, ValueError):
     """A bound that is not a positive number, or a budget that no network meets."""
+
+
+class FitError(NasError, ValueError):
+    """Recorded widths that no power law can be fitted to."""

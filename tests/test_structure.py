@@ -25,7 +25,7 @@ ONLY_IN = {
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/spec.py"},
-    "typer": {"nas/cli.py"},
+    "typer": {"nas/cli.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",

@@ -22,6 +22,10 @@ COMMANDS = {
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
     ],
+    "scale": [
+        "network", "--fit", "--params", "--macs", "--activation", "--resolution", "--classes", "--channels",
+        "--multiple", "--floor", "--allow-code", "--json",
+    ],
 }  # fmt: skip
 
 

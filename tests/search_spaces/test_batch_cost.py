@@ -185,3 +185,13 @@ def test_largest_of_many_layers() -> None:
     widths = np.array([[1, 1, 1], [9, 1, 1], [1, 90, 1], [1, 1, 90], [1, 20, 20]])
     counted = BatchCost(network).costs(widths)[:, 2]
     assert counted.tolist() == [4 * 64, 12 * 64, 91 * 2 * 16, 91 * 2 * 16, 80 * 16]
+
+
+def test_projections_are_counted() -> None:
+    batch = BatchCost(make_network("preact_resnet18"))
+    own = np.array(batch.groups.widths)
+    first, inner = own.copy(), own.copy()
+    first[0] += 1  # the stem's, which the first block's shortcut reads
+    inner[1] += 1  # between the convs of a block, where no shortcut is
+    assert batch.count_projections([own, first, inner, np.full_like(own, 7)]).tolist() == [0, 1, 0, 0]
+    assert BatchCost(make_network("vgg11")).count_projections([[8] * 8, [9] * 8]).tolist() == [0, 0]
