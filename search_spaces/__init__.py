@@ -1,7 +1,7 @@
 """What a network is, what it costs, and which ones exist.
 
-Torch is imported by `build`, `fuse`, `fused_layers`, `modules`, `shrink`, `trace` and `torchvision_networks` alone,
-which are therefore imported by their own names.
+Torch is imported by `build`, `fuse`, `fused_layers`, `magnitude`, `modules`, `shrink`, `taylor`, `trace` and
+`torchvision_networks` alone, which are therefore imported by their own names.
 """
 
 from search_spaces.architecture import INPUT, Architecture, Node, canonical_json, content_id

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from math import prod
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from search_spaces.width_groups import FIXED, Run, WidthGroups, find_width_group
 
 Flags: TypeAlias = NDArray[np.bool_]
 Indices: TypeAlias = NDArray[np.int64]
+Number = TypeVar("Number", bound=np.generic)
 Keep: TypeAlias = Mapping[str, Sequence[bool] | Flags]
 
 
@@ -58,6 +59,26 @@ def kept_channels(architecture: Architecture, keep: Keep) -> dict[str, Flags]:
                 f"{lost_groups(groups, kept, node.name)}"
             )
     return kept
+
+
+def pass_on(architecture: Architecture, node: Node, sources: Sequence[NDArray[Number]]) -> NDArray[Number]:
+    """The values of a node's channels [C], where each takes that of the channel that it is made of.
+
+    So for all but makers of channels (convs, linear layers, Expand), sums, products, and ops that move channels about.
+    """
+    row = sources[0]
+    match node.op:
+        case Depthwise(multiplier=times):
+            row = np.repeat(row, times)
+        case SpaceToDepth(block=block):
+            row = np.repeat(row, block**2)
+        case Flatten() if is_map(shape := architecture.source_shapes(node)[0]):
+            row = np.repeat(row, prod(shape[-2:]))
+        case Concat():
+            row = np.concatenate(sources)
+        case Shortcut():
+            row = sources[2]
+    return row
 
 
 def moved_channels(op: ChannelShuffle | Chunk | Select, channels: int) -> Indices:
@@ -91,25 +112,17 @@ def _passed_on(architecture: Architecture, node: Node, sources: Sequence[Flags])
     """Flags of a node that makes its channels of those that it reads."""
     row = sources[0]
     match node.op:
-        case Depthwise(multiplier=times):
-            row = np.repeat(row, times)
-        case SpaceToDepth(block=block):
-            row = np.repeat(row, block**2)
-        case Flatten() if is_map(shape := architecture.source_shapes(node)[0]):
-            row = np.repeat(row, prod(shape[-2:]))
         case Expand(factor=factor):
             row = np.ones(len(row) * factor, bool)
-        case Concat():
-            row = np.concatenate(sources)
         case Add():
             row = np.any(sources, axis=0)
         case Multiply():
             row = np.all(sources, axis=0)
-        case Shortcut():
-            row = sources[2]
         case (ChannelShuffle() | Chunk() | Select()) as op:
             taken = moved_channels(op, len(row))
             row = row[taken] | (taken < 0)  # zeros of a Select are fixed: they stay
+        case _:
+            row = pass_on(architecture, node, sources)
     return row
 
 

@@ -71,10 +71,11 @@ def shrink(network: Network, keep: Keep, *, before: Removal | None = None) -> Ne
     after = remove_channels(before.original, keep)
     with torch.random.fork_rng(devices=[]):  # the first weights, at once replaced, must not move a seed's numbers
         narrow = build(after.architecture).to(_device(network)).train(network.training)
-    present = {node.name for node in after.architecture.nodes}
+    # an identity shortcut that both its ends made needless may be a Select now: it has no weights to copy
+    lasting = {node.name for node in before.architecture.nodes} & {node.name for node in after.architecture.nodes}
     for node in before.original.nodes:
         left = _still_kept(node.name, before, after)
-        if node.name in present:
+        if node.name in lasting:
             source = before.original.reads(node)[0]
             _copy_node(node, (network, before), (narrow, after), (left, _still_kept(source, before, after)))
     return narrow

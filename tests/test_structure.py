@@ -31,8 +31,10 @@ TORCH = (  # of search_spaces
     "search_spaces/build.py",
     "search_spaces/fuse.py",
     "search_spaces/fused_layers.py",
+    "search_spaces/magnitude.py",
     "search_spaces/modules.py",
     "search_spaces/shrink.py",
+    "search_spaces/taylor.py",
     "search_spaces/torchvision_networks.py",
     "search_spaces/trace/",
 )

@@ -54,7 +54,7 @@ class Training:
         self.losses: list[list[float]] = [[] for _ in members]  # of each epoch, by member
         self._architecture, self._data, self._device = architecture, data, torch.device(device)
         self._network = fuse(architecture, len(members))
-        self._network.load_state_dict(pack([_initial(architecture, member) for member in members]))
+        self._network.load_state_dict(pack([draw_weights(architecture, member) for member in members]))
         # convolutions are quicker on channels last, on CPUs and GPUs
         self._network.to(self._device).to(memory_format=torch.channels_last)
         self._optimizer = Optimizer(self._network, recipe, [member.learning_rate for member in members])
@@ -65,7 +65,7 @@ class Training:
 
     def run_epoch(self) -> None:
         """One pass over the images; raises TrainingDiverged once no member has a finite loss."""
-        generators = [_generator(member.seed, self.epoch) for member in self.members]
+        generators = [make_generator(member.seed, self.epoch) for member in self.members]
         orders = [torch.randperm(len(self._data), generator=generator) for generator in generators]
         self._network.train()
         self._network.generators = generators
@@ -156,8 +156,8 @@ class Training:
         return f"the loss must stay finite, but is {losses[first - 1]} after epoch {first}; lower train.learning_rate"
 
 
-def _initial(architecture: Architecture, member: Member) -> dict[str, Tensor]:
-    """Weights drawn by the member's seed, or given."""
+def draw_weights(architecture: Architecture, member: Member) -> dict[str, Tensor]:
+    """A network's first weights, by the built one's names: drawn by the member's seed, or given."""
     torch.manual_seed(member.seed)
     network = build(architecture)
     unknown = network.load_state_dict(dict(member.start), strict=False).unexpected_keys
@@ -165,8 +165,9 @@ def _initial(architecture: Architecture, member: Member) -> dict[str, Tensor]:
     return network.state_dict()
 
 
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
+def make_generator(*key: object) -> torch.Generator:
+    """A generator whose numbers are a function of what it is for, as a seed and an epoch."""
+    digest = hashlib.sha256(" ".join(map(str, key)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 

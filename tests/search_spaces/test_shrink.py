@@ -124,6 +124,16 @@ def test_step_by_step_is_at_once(name: str) -> None:
     assert_equal_states(stepped, once)
 
 
+def test_a_shortcut_that_was_needless_comes_back() -> None:
+    """Both ends keep the same channels after one step, but not after the next."""
+    network = narrow()
+    first = {name: [False, True, True, True] for name in STREAM}
+    second = {**first, "stem": [False, True, False, True]}
+    stepped = shrink(shrink(network, first), second, before=remove_channels(network.architecture, first))
+    assert_equal_states(stepped, shrink(network, second))
+    assert isinstance(stepped.get_submodule("stage1_block0_shortcut"), Select)
+
+
 @pytest.mark.parametrize("name", ["vgg11", "resnet18:stem=32", "densenet121:stem=32"])
 def test_twice_is_once(name: str) -> None:
     """The groups of what is left, where no shortcut turned into a Select."""
