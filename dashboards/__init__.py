@@ -1,6 +1,6 @@
 """Reads the store: the front, studies, and optuna-dashboard on the same database."""
 
-from dashboards.front import ORIGINAL, Front, Score, ScoredNetwork, read_front
+from dashboards.front import Front, Score, ScoredNetwork, read_front
 from dashboards.study import StudyRow, make_study_rows
 
-__all__ = ["ORIGINAL", "Front", "Score", "ScoredNetwork", "StudyRow", "make_study_rows", "read_front"]
+__all__ = ["Front", "Score", "ScoredNetwork", "StudyRow", "make_study_rows", "read_front"]

@@ -13,8 +13,6 @@ from search_spaces import COSTS, LATENCY
 from trials.job import JobResult
 from trials.store import SLACK, Store
 
-ORIGINAL = "original"  # the method of the networks of a study that others are compared with
-
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -63,7 +61,7 @@ class ScoredNetwork:
     test: Score | None
     seconds: float
     job_ids: dict[int, str]
-    original: str = ""  # in a study, the id of the network that it is compared with
+    original: str = ""  # in a study, the id of the network that it is compared with; an original has its own
 
     @property
     def final(self) -> Score:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from dashboards.front import ORIGINAL, ScoredNetwork
+from dashboards.front import ScoredNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,10 @@ class StudyRow:
 def make_study_rows(networks: Sequence[ScoredNetwork]) -> list[StudyRow]:
     """A row for each approach and resolution of which an original and a solution are scored on test."""
     scored = [network for network in networks if network.test is not None]
-    originals = {network.id: network for network in scored if network.method == ORIGINAL}
+    originals = {network.id: network for network in scored if network.id == network.original}
     places: defaultdict[tuple[str, int], dict[str, list[ScoredNetwork]]] = defaultdict(dict)
     for network in scored:
-        if network.method != ORIGINAL and network.original in originals:
+        if network.id != network.original and network.original in originals:
             place = places[network.method, originals[network.original].resolution]
             place.setdefault(network.original, []).append(network)
     return [_row(*place, originals, groups) for place, groups in sorted(places.items(), key=lambda item: item[0])]

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from dashboards import ORIGINAL
 from nas.compensation import Draw, equality, find_resolutions, label, ranges_of, solve_approach
 from nas.problem import Candidate, CandidateSet, Problem, choice_of, resolve_budget
 from nas.spec import CompensationSpec, StudySpec
@@ -29,6 +28,7 @@ from search_spaces import (
     count_cost,
 )
 
+ORIGINAL = "original"  # the method of the networks that others are compared with
 TRIES = 200  # originals drawn for one that has solutions
 
 

@@ -105,7 +105,7 @@ def test_quick_commands_load_neither_ray_nor_torch(finished_search: Path, comman
 
 def test_plan_listing(finished_search: Path) -> None:
     plan = listing(finished_search, "plan", "small.yaml", "--json")
-    counted = {"enumerated", "feasible", "costs", "candidates", "epochs"}
+    counted = {"enumerated", "feasible", "feasible_by_method", "choice", "costs", "candidates", "epochs"}
     assert set(plan) == {"base", "budget", "estimated_seconds"} | counted
     text = run_nas(finished_search, "plan", "small.yaml").stdout
     assert "networks enumerated" in text
