@@ -111,7 +111,8 @@ class Front:
     Only networks whose seeds are all trained to the end and that keep the budget stand on the front; the base stands on
     it where it is one of them. Where the spec says so, base and front are trained with fresh seeds and judged by these
     alone; a network that comes onto the front because others were only lucky is trained again, too. `unconfirmed` are
-    those that wait for it. The winner has the highest mean validation accuracy of a front that has none.
+    those that wait for it. The winner has the highest mean validation accuracy of a front that has none; a study has no
+    winner.
     """
 
     name: str
@@ -155,7 +156,8 @@ def read_front(store: Store, name: str) -> Front:
     base = next((network for network in networks if network.method == "base"), None)
     judged = {network.id: network for network in (*([base] if base else []), *front) if network.id not in settled}
     waiting = [network.id for network in judged.values() if fresh and network.confirmed is None]
-    winner = None if waiting else max(front, key=_rank, default=None)
+    is_study = search.spec.get("study") is not None  # whose networks have a budget each: none is the best of all
+    winner = None if waiting or is_study else max(front, key=_rank, default=None)
     return Front(
         name=name,
         complete=search.finished,

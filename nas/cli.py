@@ -79,7 +79,7 @@ def solve(  # noqa: PLR0913, PLR0917
 
     asked = {
         "approaches": approach,
-        "keep": keep.split(",") if keep is not None else None,
+        "keep": [name.strip() for name in keep.split(",")] if keep is not None else None,
         "tolerance": tolerance,
         "two_sided": two_sided or None,
         "scope": scope,
@@ -130,8 +130,9 @@ def search(
         raise typer.Exit(1)
     default = os.environ.get("NAS_STORAGE", DEFAULT_STORAGE)
     where = "" if checked.storage == default else f" --storage {shlex.quote(checked.storage)}"
-    console.print(f"next: nas export {front.name} -o winner.json{where}", markup=False, highlight=False)
-    console.print(f"      nas dashboard{where}", markup=False, highlight=False)
+    export = [] if front.study else [f"nas export {front.name} -o winner.json{where}"]
+    for lead, following in zip(("next:", "     "), (*export, f"nas dashboard{where}"), strict=False):
+        console.print(f"{lead} {following}", markup=False, highlight=False)
 
 
 @app.command(epilog="Example: nas front digits-14px")

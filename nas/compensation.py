@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.method_spec import CompensationSpec
 from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, choice_of
-from nas.spec import CompensationSpec
 from nas.spec_errors import SpecError
 from search_spaces import (
     COSTS,
@@ -59,7 +59,7 @@ def compensation_candidates(
         kept = equality(problem, settings, approach, bounds)
         found[approach] = solve_approach(base, approach, resolutions, kept, ranges_of(settings))
         if not len(found[approach]):
-            errors.append(_why_none(found[approach], kept, settings))
+            errors.append(_why_none(problem, found[approach], kept, settings))
     if len(errors) == len(found):
         raise BudgetError(min(errors)[1])
     chosen = _choose_all(problem, settings, found, latency_of)
@@ -146,6 +146,11 @@ def _choose_all(
     waiting = sorted(
         (approach for approach in found if len(found[approach])), key=lambda approach: len(found[approach])
     )
+    if problem.spec.search.max_candidates < len(waiting):
+        raise SpecError(
+            f"search.max_candidates must be at least {len(waiting)}, one for each approach, but is "
+            f"{problem.spec.search.max_candidates}; raise it"
+        )
     for number, approach in enumerate(waiting):
         share = (problem.spec.search.max_candidates - len(chosen)) // (len(waiting) - number)
         draw = Draw(problem, approach, found[approach], settings)
@@ -158,10 +163,6 @@ def _choose_all(
                 f"budget.{LATENCY} allows {bound} ms, but the quickest of {len(measured)} measured candidates (of "
                 f"{total:,}) takes {min(measured):.4g} ms; raise the bound, or lower those on macs"
             )
-        raise SpecError(
-            f"search.max_candidates must be at least {len(waiting)}, one for each approach, but is "
-            f"{problem.spec.search.max_candidates}; raise it"
-        )
     return list(chosen.values())
 
 
@@ -216,7 +217,8 @@ class Draw:
     def _worthwhile(self, enough: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of the solutions whose convs' windows overlap and that look at most of the image; of too few, of all.
 
-        Pools are left out: those that overlap by half have kernels of 5 to 8 at stride 1 or 2, and blur the map.
+        Approach II keeps its kernel and is judged by what it looks at alone. Pools are left out: those that overlap by
+        half have kernels of 5 to 8 at stride 1 or 2, and blur the map.
         """
         columns = self.solutions.columns
         overlapping = np.ones(len(self.solutions), dtype=bool)
@@ -235,7 +237,7 @@ def label(approach: Approach) -> str:
     return f"compensation-{approach}"
 
 
-def _why_none(solutions: Solutions, kept: Equality, settings: CompensationSpec) -> tuple[float, str]:
+def _why_none(problem: Problem, solutions: Solutions, kept: Equality, settings: CompensationSpec) -> tuple[float, str]:
     """How far the nearest network misses, and the error that says so."""
     nearest, approach = solutions.nearest, solutions.approach
     if nearest is None:
@@ -247,15 +249,14 @@ def _why_none(solutions: Solutions, kept: Equality, settings: CompensationSpec) 
     misses = {name: float(relative_miss(nearest[name], *windows[name])) for name in windows}
     name = max(misses, key=lambda key: misses[key], default="")
     if not name or misses[name] <= 0:
-        kept_names = ", ".join(kept.layer)
         return 0.0, (
-            f"approach {approach} must keep {kept_names} of the layers that it edits (tolerance {settings.tolerance}), "
-            "but no network does; raise the tolerance, widen the ranges, or let scope be network"
+            f"approach {approach} must keep {', '.join(kept.layer)} of the layers that it edits (tolerance "
+            f"{settings.tolerance}), but no network does; raise the tolerance, widen the ranges or let scope be network"
         )
-    least, most = windows[name]
-    where = f"budget.{name}" if name in COSTS else "methods.keep"
+    wanted = ", ".join(f"{low:,} to {high:,} {key}" for key, (low, high) in windows.items())
+    where = f"budget.{name}" if name in problem.budget.bounds else "methods.keep"
     return misses[name], (
-        f"{name} must be {least:,} to {most:,} (tolerance {settings.tolerance}), but no network of approach "
-        f"{approach} has that; the nearest, at {nearest['resolution']} px, has "
-        f"{', '.join(f'{nearest[key]:,} {key}' for key in windows)}; change {where} or the tolerance"
+        f"a network must have {wanted} (tolerance {settings.tolerance}), but none of approach {approach} has; the "
+        f"nearest, at {nearest['resolution']} px, has {', '.join(f'{nearest[key]:,} {key}' for key in windows)}; "
+        f"change {where} or the tolerance"
     )

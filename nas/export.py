@@ -61,6 +61,11 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
     weights that are missing or damaged.
     """
     search, front = store.search(name), read_front(store, name)
+    if search.spec.get("study") is not None:
+        raise ExportError(
+            f"search {name!r} must have a winner to be exported, but it is a study, whose networks have a budget each; "
+            f"nas front {name} --json has them all"
+        )
     base, winner = front.base, front.winner
     if search.finished and (base is None or winner is None):
         raise ExportError(

@@ -61,7 +61,7 @@ class Plan:
         """The listing of `nas plan --json`."""
         return {
             "base": self.base.to_json(),
-            "budget": dict(self.problem.budget.bounds),
+            **({} if self.problem.spec.study else {"budget": dict(self.problem.budget.bounds)}),
             **({"latency": self.problem.spec.latency.model_dump()} if self.base.latency_ms is not None else {}),
             "enumerated": self.found.enumerated,
             "feasible": len(self.found.costs),

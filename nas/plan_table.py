@@ -44,9 +44,10 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 def _print_networks(console: Console, plan: Plan) -> None:
     spec = plan.problem.spec
-    columns = ("method", "px", "seen", "params", "MACs", "conv1", "then")
+    columns = ("approach", "px", "seen", "params", "MACs", "conv1", "then")
     title = f"to be trained, each with {spec.train.seeds} seeds (kernel/stride+padding; seen: share of the columns)"
-    table = make_table(*columns, title=title, left=("method", "conv1", "then"))
+    table = make_table(*columns, title=title, left=("approach", "conv1", "then"))
+    table.columns[-1].no_wrap = False
     for network in plan.networks[:MOST_SHOWN]:
         table.add_row(*_row(network))
     console.print(table)
@@ -55,17 +56,18 @@ def _print_networks(console: Console, plan: Plan) -> None:
 
 
 def _print_costs(console: Console, listing: dict[str, Any]) -> None:
-    bounds = listing["budget"]
+    bounds = listing.get("budget")  # of a study each original sets its own
     costs = make_table("", *listing["costs"], title="costs of the feasible networks", left=("",))
     for figure in ("min", "median", "max"):
         costs.add_row(figure, *(f"{column[figure]:,}" for column in listing["costs"].values()))
-    costs.add_row("bound", *(f"{bounds[name]:,}" if name in bounds else "none" for name in listing["costs"]))
+    if bounds is not None:
+        costs.add_row("bound", *(f"{bounds[name]:,}" if name in bounds else "none" for name in listing["costs"]))
     console.print(costs)
 
 
 def _row(network: Candidate) -> list[str]:
     return [
-        network.method,
+        network.method.removeprefix("compensation-"),
         str(network.architecture.resolution),
         f"{network.coverage:.0%}",
         f"{network.cost.params:,}",
@@ -77,6 +79,8 @@ def _row(network: Candidate) -> list[str]:
 
 def _first_conv(choice: Mapping[str, int]) -> str:
     """conv1 as "30 of 5x5/2+1"."""
+    if "conv1_channels" in choice and "conv1_kernel" not in choice:  # of approach I
+        return f"{choice['conv1_channels']} filters"
     count = f"{choice['conv1_channels']} of " if "conv1_channels" in choice else ""
     dilation = f", dilation {choice['conv1_dilation']}" if "conv1_dilation" in choice else ""
     return f"{count}{_window(choice, 'conv1')}{dilation}"

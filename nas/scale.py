@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import floor, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ def print_scaling(console: Console, scaling: Scaling) -> None:
     console.print(table)
     for name, cost in scaled.costs.items():
         console.print(f"{cost:,} {name.replace('_', ' ')}{_of_bound(scaling, name)}", highlight=False)
-    tau = f"tau {scaled.tau:,.0f} {scaling.law.cost.replace('_', ' ')}"
+    number = f"{scaled.tau:,.0f}" if isfinite(scaled.tau) else "beyond all numbers, of"
+    tau = f"tau {number} {scaling.law.cost.replace('_', ' ')}"
     console.print(f"{tau}, {_recorded(scaling)}", highlight=False)
 
 

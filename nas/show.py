@@ -84,6 +84,11 @@ def score_text(score: Score, plus_minus: str = " ± ") -> str:
 def print_front(console: Console, front: Front) -> None:
     """The front with the base above it, then the winner's test figures."""
     state = "" if front.complete else ", not finished"
+    if front.study:
+        console.print(f"{front.name}: a study of {front.trained} trained networks{state}", highlight=False)
+        _print_failed(console, front)
+        print_study(console, make_study_rows(front.study))
+        return
     images = "".join(f", {network.validation.images:,} validation images" for network in front.front[:1])
     title = f"{front.name}: base and front of {front.trained} trained networks{images}{state}"
     confirmed = any(network.confirmed for network in front.front)
@@ -99,8 +104,6 @@ def print_front(console: Console, front: Front) -> None:
     console.print(table)
     _print_failed(console, front)
     _print_verdict(console, front)
-    if front.study:
-        print_study(console, make_study_rows(front.study))
 
 
 def _print_failed(console: Console, front: Front) -> None:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from nas.compensation import equality, find_resolutions, ranges_of, solve_approach
+from nas.method_spec import CompensationSpec
 from nas.problem import Problem, make_problem
-from nas.spec import CompensationSpec, Spec
+from nas.spec import Spec
 from nas.spec_errors import SpecError, explain
 from nas.tables import make_table
 from search_spaces import COUNTS, LATENCY, Solutions, count_cost, count_coverages, pooled_side
@@ -23,6 +24,7 @@ SYMBOLS = {
     "pool_kernel": "Cp", "pool_stride": "Sp", "pool_padding": "Pp", "filters2": "K2", "kernel2": "C2", "stride2": "S2",
     "padding2": "P2", "units": "Z1",
 }  # fmt: skip
+MOST_SHOWN = 200  # networks in a table
 # what the paper has, where neither the spec nor the command says otherwise
 PAPER = {"scope": "layer", "tolerance": 0.0}
 
@@ -137,13 +139,19 @@ def print_solutions(console: Console, listing: Listing) -> None:
         highlight=False,
     )
     console.print(f"kept: {counted} {', '.join(settings.keep)}, {how}{sides}", highlight=False)
+    console.print("seen: share of the image's columns, and rows; over: above the spec's budget", highlight=False)
     for solutions, shares, fits in listing.found:
+        if not len(solutions):
+            console.print(f"approach {solutions.approach}: none; a tolerance, as --tolerance 0.01, lets more in")
+            continue
         values = [SYMBOLS[name] for name in solutions.free]
-        title = f"approach {solutions.approach}: {len(solutions):,} networks (seen: share of the columns, and rows)"
-        table = make_table(*values, "params", "MACs", "activation", "seen", "", title=title)
-        for index, (share, fit) in enumerate(zip(shares, fits, strict=True)):
+        title = f"approach {solutions.approach}: {len(solutions):,} networks"
+        table = make_table(*values, "params", "MACs", "activ.", "seen", "", title=title)
+        for index, (share, fit) in enumerate(zip(shares[:MOST_SHOWN], fits[:MOST_SHOWN], strict=True)):
             row = solutions.row(index)
             costs = (f"{row[name]:,}" for name in COUNTS if name != "flops")
-            over = "" if fit else "over budget"
+            over = "" if fit else "over"
             table.add_row(*(str(row[name]) for name in solutions.free), *costs, f"{share:.0%}", over)
         console.print(table)
+        if len(solutions) > MOST_SHOWN:
+            console.print(f"and {len(solutions) - MOST_SHOWN:,} more: --json lists all", highlight=False)

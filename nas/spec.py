@@ -17,15 +17,14 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from nas.base import LARGEST_SIDE, BaseSpec
+from nas.base import BaseSpec
+from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
 from nas.spec_errors import SpecError, explain
-from search_spaces import Approach
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
 
-Range = tuple[Count, Count]
 DEFAULT_STORAGE = "sqlite:///nas.db"
 Objective = Literal["accuracy", "params", "macs", "activation_elements"]
 
@@ -39,32 +38,13 @@ def _bound(value: Any) -> str:
     return text
 
 
-def _ordered(value: Range) -> Range:
-    if not value[0] <= value[1] <= LARGEST_SIDE:
-        raise ValueError(f"must be [lowest, highest], at most {LARGEST_SIDE}")
-    return value
-
-
-def _positive(value: Range) -> Range:
-    if value[0] < 1:
-        raise ValueError("must begin at 1 or more")
-    return value
-
-
 def _safe_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
         raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit")
     return value
 
 
-def _count_name(value: Any) -> Any:
-    return "activation_elements" if value == "activation" else value
-
-
-Kept = Annotated[Literal["params", "macs", "flops", "activation_elements"], BeforeValidator(_count_name)]
 Bound = Annotated[str, BeforeValidator(_bound)]
-OrderedRange = Annotated[Range, AfterValidator(_ordered)]
-PositiveRange = Annotated[OrderedRange, AfterValidator(_positive)]
 _WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
 
 
@@ -93,79 +73,6 @@ class BudgetSpec(_Section):
         if all(value is None for _, value in self):
             raise ValueError(f"must name at least one of {', '.join(type(self).model_fields)}")
         return self
-
-
-class CompensationSpec(_Section):
-    """Borji's approaches: a higher resolution at the same cost."""
-
-    name: Literal["compensation"] = Field(description="The method.")
-    approaches: tuple[Approach, ...] = Field(
-        ("IV",),
-        min_length=1,
-        description="I: average pool before the linear layers, fewer hidden units; II: dilated conv1; III: larger "
-        "kernel, fewer filters in conv1, and a pool behind it; IV: conv1 and conv2 re-balanced.",
-    )
-    keep: tuple[Kept, ...] = Field(
-        (),
-        description="What candidates cost as much of as the base, or as the budget allows: params, macs, flops "
-        "(multiply-adds and biases), activation_elements; by default those of params and macs that the budget bounds.",
-    )
-    scope: Literal["network", "layer"] = Field(
-        "network",
-        description="Of which costs are kept: network counts the whole of it; layer the edited layers alone, as the "
-        "paper's equations do. The budget always binds the whole network.",
-    )
-    tolerance: Real = Field(0.05, ge=0, lt=1, description="How far below a kept cost may lie, as a share; 0: exact.")
-    two_sided: Annotated[bool, Field(strict=True)] = Field(
-        False, description="As far above, too, where the budget allows it."
-    )
-    resolutions: OrderedRange | None = Field(
-        None,
-        description="Lowest and highest; by default from base + 1 to twice the base, at most the native one.",
-    )
-    kernel: PositiveRange = Field((3, 8), description="Kernel sides tried, inclusive; conv1's must exceed the base's.")
-    stride: PositiveRange = Field((1, 5), description="Strides tried, inclusive.")
-    padding: OrderedRange = Field((1, 5), description="Paddings tried, inclusive.")
-    dilation: PositiveRange = Field((2, 4), description="Dilations of conv1 tried by II, inclusive.")
-    filters2: PositiveRange | None = Field(
-        None, description="Filters of conv2 tried by IV, inclusive; by default it keeps the base's."
-    )
-    overlap: Real = Field(
-        0.5,
-        ge=0,
-        lt=1,
-        description="Networks are chosen among those in which neighbouring windows of both convs share at least this "
-        "part of the kernel, as long as there are enough of them.",
-    )
-    coverage: Real = Field(
-        0.9,
-        ge=0,
-        le=1,
-        description="And among those that look at this share of an image's columns and rows, as II skips pixels.",
-    )
-
-    @model_validator(mode="after")
-    def _once_each(self) -> Self:
-        for key in ("approaches", "keep"):
-            if len(set(getattr(self, key))) != len(getattr(self, key)):
-                raise ValueError(f"{key} must name each one once")
-        return self
-
-
-class StudySpec(_Section):
-    """Borji's experiment (section 4): LeNets drawn at some resolutions, and solutions of each at higher ones."""
-
-    resolutions: tuple[Count, ...] = Field(min_length=1, description="Sides in pixels of the originals.")
-    originals: Count = Field(10, ge=1, le=1000, description="LeNets drawn at each resolution.")
-    solutions: Count = Field(4, ge=1, le=1000, description="Networks of each approach for every original.")
-    filters: PositiveRange = Field((10, 30), description="Of the originals' convs, inclusive.")
-    kernels: tuple[Count, ...] = Field((3, 5), min_length=1, description="Kernel sides of the originals' convs.")
-    strides: tuple[Count, ...] = Field((1,), min_length=1, description="Strides of the originals' convs.")
-    paddings: tuple[Count, ...] = Field((0,), min_length=1, description="Paddings of the originals' convs.")
-    pool: Literal["paper", "always", "never"] = Field(
-        "paper",
-        description="A 2x2/2 max pool after each conv of the originals: paper has them for I to III and not for IV.",
-    )
 
 
 class LatencySpec(_Section):
@@ -217,7 +124,7 @@ class TrainSpec(Recipe):
 class SearchSpec(_Section):
     """How much is searched, and on what."""
 
-    max_candidates: Count = Field(12, ge=1, le=100_000, description="Networks trained beside the base.")
+    max_candidates: Count = Field(12, ge=1, le=100_000, description="Networks trained beside the base; not of a study.")
     workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")
     gpu_share: Real = Field(
@@ -267,6 +174,8 @@ class Spec(_Section):
             raise ValueError("study must have lenet as base.network, and compensation among methods")
         if self.race is not None or self.train.confirm:
             raise ValueError("study must have no race and train.confirm 0, as it scores every network on test")
+        if self.budget.latency_ms is not None:
+            raise ValueError("study must have a budget without latency_ms, as it measures no network")
         if len(set(study.resolutions)) != len(study.resolutions):
             raise ValueError("study.resolutions must name each one once")
 

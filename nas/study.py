@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from nas.compensation import Draw, equality, find_resolutions, label, ranges_of, solve_approach
+from nas.method_spec import CompensationSpec, StudySpec
 from nas.problem import Candidate, CandidateSet, Problem, choice_of, resolve_budget
-from nas.spec import CompensationSpec, StudySpec
 from nas.spec_errors import SpecError
 from search_spaces import (
     COSTS,
@@ -86,7 +86,7 @@ def _draw_family(
     study, seed = problem.spec.study, problem.spec.search.seed
     assert study is not None
     generator = np.random.default_rng([seed, side, pool])
-    reason: Exception | None = None
+    reasons = Counter[str]()
     drawn = 0
     for _ in range(TRIES * study.originals):
         if drawn == study.originals:
@@ -94,19 +94,25 @@ def _draw_family(
         try:
             original = _draw_original(problem, study, side, pool, generator)
             if original.id in known:
+                reasons["were drawn before"] += 1
                 continue
             found = _solutions(problem, settings, original, approaches, {*known, original.id})
-        except (NetworkError, BudgetError) as error:
-            reason = error
+        except NetworkError as error:
+            reasons[f"cannot exist ({error})"] += 1
+            continue
+        except BudgetError as error:
+            reasons[str(error)] += 1
             continue
         drawn += 1
         known[original.id] = original
         known |= {candidate.id: candidate for candidate in found.chosen}
         yield found
     if drawn < study.originals:
+        often = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(2))
         raise BudgetError(
             f"study needs {study.originals} LeNets of {side} px with solutions of {', '.join(approaches)}, but of "
-            f"{TRIES * study.originals} drawn only {drawn} are; the last: {reason or 'drawn before'}"
+            f"{TRIES * study.originals} drawn only {drawn} are: {often}; raise the tolerance or the budget, or change "
+            "study's resolutions, kernels or pool"
         )
 
 
@@ -142,7 +148,7 @@ def _solutions(
     approaches: list[Approach],
     known: set[str],
 ) -> CandidateSet:
-    """Solutions of every approach for one original; raises BudgetError where an approach has too few."""
+    """Solutions of every approach for one original, fewer where there are; raises BudgetError where one has none."""
     spec = problem.spec
     assert spec.study is not None
     bounds = original.bounds or {}
@@ -156,7 +162,7 @@ def _solutions(
         solutions = solve_approach(original.architecture, approach, resolutions, kept, ranges_of(settings))
         drawn = Draw(own, approach, solutions, settings).choose(spec.study.solutions, None, known, [])
         if not drawn:
-            raise BudgetError(f"approach {approach} has no network that costs as much as {dict(original.choice)}")
+            raise BudgetError(f"have no network of approach {approach} that costs as much")
         chosen += [replace(candidate, original=original.id, bounds=bounds) for candidate in drawn]
         enumerated += solutions.enumerated
         costs.append(np.stack([solutions.columns[name] for name in COSTS], axis=1))

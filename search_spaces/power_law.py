@@ -166,7 +166,10 @@ def _numbers(name: str, values: object) -> tuple[float, ...]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:  # an integer beyond floats
+        return False
 
 
 def _plain(value: object) -> object:

@@ -45,7 +45,7 @@ class Scaled:
         return {
             "widths": list(self.widths),
             **self.costs,
-            "tau": self.tau,
+            "tau": self.tau if isfinite(self.tau) else None,
             "binding": self.binding,
             "shares": dict(self.shares),
             "extrapolated": self.extrapolated,
@@ -188,15 +188,16 @@ class _Ladder:
     def climb(self) -> tuple[Floats, Booleans]:
         """ln tau from where all widths are floors to where no budget is kept, and which are [B, T].
 
-        From one to the next no phi more than doubles, so costs stay in reach of the bounds.
+        From one to the next no width more than doubles, so costs stay in reach of the bounds.
         """
         alpha, beta = np.array(self.law.alpha), np.array(self.law.beta)
         moving = beta > 0
-        rung = np.log(2) / beta.max()
-        rungs = [float(((np.log(self.floors) - np.log(alpha))[moving] / beta[moving]).min())]
+        log_floors = np.log(self.floors)
+        rungs = [float(((log_floors - np.log(alpha))[moving] / beta[moving]).min())]
         fits: list[Booleans] = []
         while True:
-            phi = self.law.widths_at_log(rungs[-1:])
+            with np.errstate(over="ignore"):
+                phi = self.law.widths_at_log(rungs[-1:])
             if phi[0, moving].max() > LARGEST:
                 raise BudgetError(
                     "a budget must be used up by widths of at most 2^24, but this needs wider layers; lower the bounds"
@@ -204,7 +205,8 @@ class _Ladder:
             fits.append(self.kept(self.floored(phi)))
             if len(fits) > 1 and not fits[-1].any():
                 return np.array(rungs), np.stack(fits, axis=1)
-            rungs.append(rungs[-1] + rung)
+            lack = np.maximum(log_floors - np.log(alpha) - rungs[-1] * beta, 0)  # of phi below its floor
+            rungs.append(rungs[-1] + float(((lack + np.log(2))[moving] / beta[moving]).min()))
 
 
 def _fill(ladder: _Ladder, widths: Integers, phi: Floats) -> Integers:
@@ -214,7 +216,8 @@ def _fill(ladder: _Ladder, widths: Integers, phi: Floats) -> Integers:
     while left.size:
         allowed = _allowed(ladder, widths[left], phi[left], ladder.bounds[left])
         moves = allowed.any(axis=1)
-        lack = np.where(allowed, (phi[left] - widths[left]) / phi[left], -np.inf)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            lack = np.where(allowed, (phi[left] - widths[left]) / phi[left], -np.inf)
         left, chosen = left[moves], lack[moves].argmax(axis=1)
         widths[left, chosen] += ladder.steps[chosen]
     return widths

@@ -29,7 +29,10 @@ from search_spaces.compensation.solutions import (
 from search_spaces.errors import NetworkError
 from search_spaces.widths import with_widths
 
-NO_UNITS = "approach I with scope layer needs a hidden linear layer, whose units eq. 6 frees, but the network has none"
+NO_UNITS = (
+    "approach I with scope layer needs a hidden linear layer, whose units eq. 6 frees, but the network has none; "
+    "let scope be network"
+)
 
 
 def solve_average(base: Architecture, resolutions: Sequence[int], conditions: Conditions) -> Solutions:

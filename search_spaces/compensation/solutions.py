@@ -58,11 +58,6 @@ class Conditions:
             for name, (low, high) in windows.items()
         ]
 
-    @property
-    def names(self) -> set[str]:
-        """What is bounded."""
-        return {*self.network, *self.layer}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:

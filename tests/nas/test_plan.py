@@ -118,7 +118,7 @@ def test_overlap_is_a_preference(small: Callable[..., Spec]) -> None:
     [
         (
             {"budget": {"params": "1.0x", "macs": 1000}},
-            r"macs must be 900 to 1,000 \(tolerance 0\.1\), but no network of approach IV has that; "
+            r"900 to 1,000 macs \(tolerance 0\.1\), but none of approach IV has; "
             r"the nearest, at \d+ px, has [\d,]+ params, [\d,]+ macs; change budget.macs or the tolerance",
         ),
         ({"budget": {"macs": "0.0000001x"}}, "budget.macs must be at least 1, but 0.0000001x of the base is 0"),
