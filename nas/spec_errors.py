@@ -33,12 +33,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{rule}{more}"
     if not rule.startswith("must"):
         rule = f"is wrong: {rule}"
-    value = (
-        ""
-        if isinstance(first["input"], dict | list) and "number" not in rule
-        else f", but got {_short(first['input'])}"
-    )
+    plain = not isinstance(first["input"], dict | list) or _is_numbers(first["input"])
+    value = f", but got {_short(first['input'])}" if plain or "number" in rule else ""
     return f"{name} {rule}{value}{more}"
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float) for item in value)
 
 
 def _short(value: Any) -> str:
