@@ -148,7 +148,7 @@ def _print_verdict(console: Console, front: Front) -> None:
 
 def print_study(console: Console, rows: Sequence[StudyRow]) -> None:
     """For each approach and resolution: originals, their solutions, the one that validation chose; all on test."""
-    title = "test accuracy in %, mean ± deviation over n originals; gain of the chosen ± its error"
+    title = "test accuracy in %, over n originals; gain of the chosen ± standard error"
     columns = ("approach", "px", "n", "original", "solutions", "chosen", "gain", "params", "MACs")
     table = make_table(*columns, title=title, left=("approach",))
     for row in rows:
