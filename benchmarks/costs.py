@@ -3,10 +3,8 @@
 import logging
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
-from statistics import median
 
 import fvcore.nn
 import numpy as np
@@ -19,6 +17,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.clock import seconds
 from nas.tables import make_table
 from search_spaces import Architecture, count_cost
 from search_spaces.batch_cost import BatchCost
@@ -36,17 +35,6 @@ def draw_widths(batch: BatchCost, count: int) -> NDArray[np.int64]:
     own = np.array(batch.groups.widths)
     scales = np.random.default_rng(0).uniform(0.25, 2, (count, len(own)))
     return np.maximum(1, (own * scales).astype(np.int64))
-
-
-def seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall time after one run that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return median(times)
 
 
 def count_flops_torch(module: nn.Module) -> int:

@@ -4,14 +4,12 @@ Fits of the paper where there are any (`tests/reference/neuralscale.json`, itera
 """
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from rich.console import Console
 
+from benchmarks.clock import seconds
 from nas.tables import make_table
 from search_spaces import count_cost
 from search_spaces.batch_cost import BatchCost
@@ -28,17 +26,6 @@ FITS = {
     if fit["iteration"] == 15
 }
 NETWORKS = ("vgg11", "preact_resnet18", "neuralscale_mobilenetv2", "mobilenet_v2")
-
-
-def seconds(run: Callable[[], object], repeats: int = 7) -> float:
-    """Median wall time after one run that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return median(times)
 
 
 def main() -> None:

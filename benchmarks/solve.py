@@ -6,10 +6,10 @@ The loops go over every value and every width, as one would write them down from
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from statistics import median
 
 from rich.console import Console
 
+from benchmarks.clock import seconds
 from nas.tables import make_table
 from search_spaces import (
     APPROACHES,
@@ -33,17 +33,6 @@ LENETS = {
 RESOLUTIONS = range(15, 29)
 NETWORK, LAYER = "network", "layer"  # the scopes: whose costs are kept
 Row = tuple[int, ...]
-
-
-def seconds(run: Callable[[], object], repeats: int = 31) -> float:
-    """Median wall time after one run that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return median(times)
 
 
 def solver(
@@ -74,7 +63,7 @@ def main() -> None:
         ):
             run = solver(base, approach, scope, name, tolerance, Ranges())
             label = f"{name}, {tolerance:.0%}"
-            table.add_row(f"{text}: {approach}", scope, label, f"{len(run()):,}", f"{1e3 * seconds(run):.2f}")
+            table.add_row(f"{text}: {approach}", scope, label, f"{len(run()):,}", f"{1e3 * seconds(run, 31):.2f}")
     base = make_network("resnet18")
     for approach, name in itertools.product(APPROACHES[2:], ("params", "macs")):
         run = solver(base, approach, NETWORK, name, 0.01, Ranges(kernel=(3, 11)))
@@ -88,7 +77,7 @@ def main() -> None:
         low, high = window(count_edited_layers(base, "IV")["params"], 0.01)
         start = time.perf_counter()
         by_hand = set(loop_fourth(base, (low, high), Ranges()))
-        spent, ours = time.perf_counter() - start, seconds(run)
+        spent, ours = time.perf_counter() - start, seconds(run, 31)
         found = run()
         assert set(zip(*(found.columns[name].tolist() for name in found.free), strict=True)) == by_hand
         ratios.add_row(text, f"{len(by_hand):,}", f"{spent:.1f}", f"{1e3 * ours:.2f}", f"{spent / ours:,.0f}")

@@ -50,28 +50,41 @@ def compensation_candidates(
     Raises SpecError for resolutions that the data do not have and for a base that an approach cannot edit, BudgetError,
     naming the bound and the nearest network, where none fits.
     """
-    resolutions = find_resolutions(problem, settings)
-    bounds = {name: (0, int(bound)) for name, bound in problem.budget.bounds.items() if name != LATENCY}
-    base = problem.base.architecture
-    found: dict[Approach, Solutions] = {}
-    errors: list[tuple[float, str]] = []
-    for approach in settings.approaches:
-        kept = equality(problem, settings, approach, bounds)
-        found[approach] = solve_approach(base, approach, resolutions, kept, ranges_of(settings))
-        if not len(found[approach]):
-            errors.append(_why_none(problem, found[approach], kept, settings))
-    if len(errors) == len(found):
-        raise BudgetError(min(errors)[1])
+    found, windows = solve_within(problem, settings, settings.approaches)
+    if not any(map(len, found.values())):
+        reasons = [_why_none(problem, found[approach], windows[approach], settings) for approach in found]
+        raise BudgetError(min(reasons)[1])
     chosen = _choose_all(problem, settings, found, latency_of)
+    return candidate_set(
+        found,
+        sorted(chosen, key=lambda candidate: candidate.architecture.resolution),
+        "drawn from equal strata over resolution, kernel and coverage, "
+        f"seed {problem.spec.search.seed}" + ("; a race decides among them" if problem.spec.race else ""),
+    )
+
+
+def solve_within(
+    problem: Problem, settings: CompensationSpec, approaches: Sequence[Approach]
+) -> tuple[dict[Approach, Solutions], dict[Approach, Equality]]:
+    """The solutions of each approach within the problem's budget, and the windows that they were found in."""
+    resolutions, ranges = find_resolutions(problem, settings), ranges_of(settings)
+    bounds = {name: (0, int(bound)) for name, bound in problem.budget.bounds.items() if name != LATENCY}
+    windows = {approach: equality(problem, settings, approach, bounds) for approach in approaches}
+    base = problem.base.architecture
+    found = {approach: solve_approach(base, approach, resolutions, kept, ranges) for approach, kept in windows.items()}
+    return found, windows
+
+
+def candidate_set(found: Mapping[Approach, Solutions], chosen: Sequence[Candidate], choice: str = "") -> CandidateSet:
+    """What was found by approach, and the candidates chosen of it."""
     return CandidateSet(
         enumerated=sum(solutions.enumerated for solutions in found.values()),
         costs=np.concatenate(
             [np.stack([solutions.columns[name] for name in COSTS], axis=1) for solutions in found.values()]
         ),
-        chosen=tuple(sorted(chosen, key=lambda candidate: candidate.architecture.resolution)),
+        chosen=tuple(chosen),
         feasible={label(approach): len(solutions) for approach, solutions in found.items()},
-        choice="drawn from equal strata over resolution, kernel and coverage, "
-        f"seed {problem.spec.search.seed}" + ("; a race decides among them" if problem.spec.race else ""),
+        choice=choice,
     )
 
 

@@ -16,7 +16,7 @@ from nas.problem import Problem, make_problem
 from nas.spec import Spec
 from nas.spec_errors import SpecError, explain
 from nas.tables import make_table
-from search_spaces import COUNTS, LATENCY, Solutions, count_cost, count_coverages, pooled_side
+from search_spaces import COUNTS, Solutions, count_cost, count_coverages, pooled_side
 
 # the paper's symbols
 SYMBOLS = {
@@ -84,7 +84,8 @@ def list_solutions(spec: Spec, asked: Mapping[str, Any], *, allow_code: bool = F
     `asked` are fields of `CompensationSpec` that take the place of the spec's; what neither says is the paper's: equal
     costs of the edited layers. Only what is kept binds: the spec's budget is not applied, but shown. Raises SpecError.
     """
-    problem = make_problem(spec, allow_code=allow_code, latency_of=lambda _: 0.0)
+    counted = spec.budget.model_copy(update={"latency_ms": None})  # nothing is measured here
+    problem = make_problem(spec.model_copy(update={"budget": counted}), allow_code=allow_code)
     method = spec.methods[0].model_dump(exclude_unset=True) if spec.methods else {"name": "compensation"}
     values = {**PAPER, **method, **{name: value for name, value in asked.items() if value is not None}}
     try:
@@ -117,8 +118,7 @@ def _in_order(solutions: Solutions, shares: NDArray[np.float64]) -> tuple[Soluti
 def _within(problem: Problem, solutions: Solutions) -> NDArray[np.bool_]:
     fits = np.ones(len(solutions), bool)
     for name, bound in problem.budget.bounds.items():
-        if name != LATENCY:
-            fits &= solutions.columns[name] <= bound
+        fits &= solutions.columns[name] <= bound
     return fits
 
 

@@ -11,13 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from nas.compensation import Draw, equality, find_resolutions, label, ranges_of, solve_approach
+from nas.compensation import Draw, candidate_set, solve_within
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.problem import Candidate, CandidateSet, Problem, choice_of, resolve_budget
 from nas.spec_errors import SpecError
 from search_spaces import (
-    COSTS,
-    LATENCY,
     Approach,
     Architecture,
     BudgetError,
@@ -153,18 +151,11 @@ def _solutions(
     assert spec.study is not None
     bounds = original.bounds or {}
     own = replace(problem, base=original, budget=resolve_budget(spec, original.costs))
-    windows = {name: (0, int(bound)) for name, bound in bounds.items() if name != LATENCY}
-    resolutions = find_resolutions(own, settings)
+    found, _ = solve_within(own, settings, approaches)
     chosen: list[Candidate] = []
-    enumerated, costs, feasible = 0, [], {}
-    for approach in approaches:
-        kept = equality(own, settings, approach, windows)
-        solutions = solve_approach(original.architecture, approach, resolutions, kept, ranges_of(settings))
+    for approach, solutions in found.items():
         drawn = Draw(own, approach, solutions, settings).choose(spec.study.solutions, None, known, [])
         if not drawn:
             raise BudgetError(f"have no network of approach {approach} that costs as much")
         chosen += [replace(candidate, original=original.id, bounds=bounds) for candidate in drawn]
-        enumerated += solutions.enumerated
-        costs.append(np.stack([solutions.columns[name] for name in COSTS], axis=1))
-        feasible[label(approach)] = len(solutions)
-    return CandidateSet(enumerated=enumerated, costs=np.concatenate(costs), chosen=tuple(chosen), feasible=feasible)
+    return candidate_set(found, chosen)

@@ -74,6 +74,14 @@ class PowerLaw:
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(exponents))
 
+    def check_groups(self, count: int) -> None:
+        """Raise NetworkError where the law is of another number of width groups."""
+        if len(self.alpha) != count:
+            raise NetworkError(
+                f"a fit must have as many alpha as the network has width groups, {count}, but has {len(self.alpha)}; "
+                "fit it to this network"
+            )
+
     def extrapolates(self, tau: float) -> bool | None:
         """Whether tau lies outside of what was recorded; None where that is not known."""
         if self.tau_range is None:

@@ -122,11 +122,7 @@ class _Ladder:
         batch: BatchCost, law: PowerLaw, bounds: Mapping[str, Integers], floors: int | Sequence[int], multiple: int
     ) -> "_Ladder":
         groups = batch.groups.groups
-        if len(law.alpha) != len(groups):
-            raise NetworkError(
-                f"a fit must have as many alpha as the network has width groups, {len(groups)}, but has "
-                f"{len(law.alpha)}; fit it to this network"
-            )
+        law.check_groups(len(groups))
         steps = np.array([lcm(group.divisor, _positive("multiple", multiple)) for group in groups])
         each = [floors] * len(groups) if isinstance(floors, int) else list(floors)
         if len(each) != len(groups):

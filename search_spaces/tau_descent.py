@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from search_spaces.batch_cost import BatchCost
 from search_spaces.cost import COSTS
-from search_spaces.errors import BudgetError, NetworkError
+from search_spaces.errors import BudgetError
 from search_spaces.ops import LARGEST
 from search_spaces.power_law import PowerLaw
 
@@ -54,11 +54,7 @@ def descend_tau(
     it jumps, no tau need lie within the tolerance. Then the descent goes round between networks above and below,
     which is found out and said.
     """
-    if len(law.alpha) != len(batch_cost.groups.groups):
-        raise NetworkError(
-            f"a fit must have as many alpha as the network has width groups, {len(batch_cost.groups.groups)}, but has "
-            f"{len(law.alpha)}; fit it to this network"
-        )
+    law.check_groups(len(batch_cost.groups.groups))
     if not (target >= 1 and rate > 0 and steps >= 1 and tolerance >= 0):
         raise BudgetError(
             "target and steps must be at least 1, rate positive and tolerance at least 0, but they are "

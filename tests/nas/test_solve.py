@@ -79,6 +79,13 @@ def test_spec_decides_where_it_says_something(tmp_path: Path) -> None:
     assert (changed["approaches"], changed["scope"], changed["two_sided"]) == (["IV"], "layer", True)
 
 
+def test_latency_is_not_measured(tmp_path: Path) -> None:
+    write_net(tmp_path, "mnist_n14", budget={"params": "1.0x", "latency_ms": "1.0x"})
+    listing = counted(tmp_path, "--approach", "IV", "--keep", "flops")
+    assert listing["count"] == 47
+    assert "latency_ms" not in listing["base"]
+
+
 def test_approach_two_is_ranked_by_coverage(tmp_path: Path) -> None:
     write_net(tmp_path, "mnist_n14")
     shares = [row["coverage"] for row in counted(tmp_path, "--approach", "II", "--keep", "params")["solutions"]]
