@@ -23,7 +23,7 @@ from nas.search import Search
 from nas.spec import parse_spec
 from nas.start import workers_of
 from trials.dataset import load_dataset
-from trials.job import Job, JobResult, Outcome
+from trials.job import AnyJob, JobResult, Outcome
 from trials.ray_tune import run_on_ray
 from trials.store import Store
 
@@ -50,7 +50,7 @@ class TimedSearch(Search):
 
     told: list[tuple[float, list[JobResult]]]
 
-    def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         """Keep the outcomes, then the time."""
         super().tell(outcomes)
         self.told.append((time.perf_counter(), [outcome for _, outcome in outcomes if isinstance(outcome, JobResult)]))

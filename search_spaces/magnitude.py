@@ -9,6 +9,7 @@ from torch import Tensor
 from search_spaces.build import Network
 from search_spaces.errors import NetworkError
 from search_spaces.kept import Flags
+from search_spaces.narrowing import tied_groups
 from search_spaces.owners import channel_owners, parts_of
 from search_spaces.width_groups import WidthGroup, WidthGroups, find_width_groups
 
@@ -16,13 +17,18 @@ from search_spaces.width_groups import WidthGroup, WidthGroups, find_width_group
 def keep_largest(network: Network, shares: Mapping[str, float]) -> dict[str, Flags]:
     """For each width group that `shares` names, one flag a channel: that share of the channels is kept.
 
-    Those stay whose filters have the largest L1 norms; of a group that several layers make, the largest sums. The
-    number is rounded to the nearest that the group may have, and is at least one in each of its equal parts. Raises
-    NetworkError for an unknown group and for a share that is not above 0 and at most 1.
+    Those stay whose filters have the largest L1 norms; of a group that several layers make, the largest sums, and also
+    over groups that identity shortcuts tie, if their shares are equal. The number is rounded to the nearest that the
+    group may have, and is at least one in each of its equal parts. Raises NetworkError for an unknown group and for a
+    share that is not above 0 and at most 1.
     """
     groups = find_width_groups(network.architecture)
     known = {group.name: group for group in groups.groups}
     norms = dict(zip(known, _norms(network, groups).split(groups.widths), strict=True))
+    for tied in tied_groups(network.architecture, groups):
+        names = [groups.groups[i].name for i in tied]
+        if len({shares.get(name) for name in names}) == 1:
+            norms |= dict.fromkeys(names, torch.stack([norms[name] for name in names]).sum(0))
     keep: dict[str, Flags] = {}
     for name, share in shares.items():
         if name not in known:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from search_spaces import Architecture, content_id
 from trials.data import DataSettings
+from trials.prune_job import PruneJob, PruneResult
 from trials.recipe import Recipe
 
 Kind = Literal["train", "test"]
@@ -30,6 +31,7 @@ class Job:
     weights_sha256: str = ""  # of the weights to score; a training job has none
     start_sha256: str = ""  # of the weights that training starts from, where it does not start afresh
     until: int | None = None  # epochs after which a partial training ends
+    origin: "Job | None" = None  # the training whose network, narrowed to this one by magnitude, this one begins with
 
     def __post_init__(self) -> None:
         whole = self.until is None or (self.kind == "train" and 1 <= self.until < self.recipe.epochs)
@@ -70,6 +72,7 @@ class Job:
             "weights_sha256": self.weights_sha256,
             **start,
             **({"until": self.until} if self.until else {}),
+            **({"origin": self.origin.to_json()} if self.origin else {}),
         }
 
     @staticmethod
@@ -85,6 +88,7 @@ class Job:
             weights_sha256=data["weights_sha256"],
             start_sha256=data.get("start_sha256", ""),
             until=data.get("until"),
+            origin=Job.from_json(data["origin"]) if "origin" in data else None,
         )
 
 
@@ -125,5 +129,21 @@ class JobFailure:
     message: str
     settled: bool = False
 
+    @staticmethod
+    def of(error: Exception, *, settled: bool) -> "JobFailure":
+        """What an error says, with its type."""
+        return JobFailure(message=" ".join(f"{type(error).__name__}: {error}".split())[:500], settled=settled)
 
-Outcome = JobResult | JobFailure
+
+Outcome = JobResult | PruneResult | JobFailure
+AnyJob = Job | PruneJob
+
+
+def read_job(data: dict[str, Any]) -> AnyJob:
+    """The job that its `to_json` wrote."""
+    return PruneJob.from_json(data) if data["kind"] == "prune" else Job.from_json(data)
+
+
+def read_result(data: dict[str, Any]) -> JobResult | PruneResult:
+    """The result that its `to_json` wrote."""
+    return PruneResult.from_json(data) if "steps" in data else JobResult.from_json(data)

@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Protocol
 
 from trials.data import Dataset
-from trials.job import Job, Outcome
+from trials.job import AnyJob, Outcome
 
 
 class JobSource(Protocol):
     """Hands out packs of jobs and takes their outcomes. All calls come from the driver's main thread."""
 
-    def ask(self) -> tuple[Job, ...]:
+    def ask(self) -> tuple[AnyJob, ...]:
         """The next pack, for one worker; empty while running jobs must be awaited or when there are no more."""
 
     def finished(self) -> bool:
         """True when no job is left to hand out and none is running."""
 
-    def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         """The outcomes of a pack that `ask` gave, all of them at once."""
 
 
-def try_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
+def try_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
     """For each job of a pack its result, or why it has none."""
     # torch takes seconds to import, and the driver of a search on Ray, which imports this module, needs none of it
     from trials.run import run_jobs

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from math import isfinite, log
 from typing import Any
 
@@ -16,30 +15,11 @@ from search_spaces.kept import Flags
 from trials.augment import augment
 from trials.images import Split, normalise
 from trials.optimize import of_part
+from trials.prune_job import PruneResult, PruneRow
 from trials.prune_ranking import choose_removed, find_prunable
 from trials.prune_settings import PruneSettings
 from trials.pruned_network import PrunedNetwork
 from trials.train import GUESSING, Member, Training, TrainingDiverged, draw_weights, make_generator
-
-
-@dataclass(frozen=True, kw_only=True)
-class PruneRow:
-    """The widths [G] after a step, and what the network of these widths costs.
-
-    The costs are those of a new network of these widths, for which the record is fitted: of its shortcuts, those
-    between unequal widths are convs. The shrunk one has the identity there still, and the channels that an Expand
-    began with.
-    """
-
-    step: int
-    widths: tuple[int, ...]
-    params: int
-    macs: int
-    activation_elements: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self) | {"widths": list(self.widths)}
 
 
 class Pruning:
@@ -62,7 +42,7 @@ class Pruning:
         """From weights that the seed draws, or from those of `start`; raises NetworkError if nothing can be pruned."""
         self.settings, self.architecture = settings, architecture
         self.prunable = find_prunable(architecture, settings)
-        self.rows: list[PruneRow] = []  # from the step on after which every group has lost a channel
+        self.steps: list[PruneRow] = []  # what is left after every step
         self.losses: list[float] = []  # of the steps of the pruning
         self.pretraining_losses: list[float] = []
         self._data, self._seed, self._device = data, seed, device
@@ -82,6 +62,30 @@ class Pruning:
     def without_norm(self) -> tuple[str, ...]:
         """Groups whose gates stand behind a layer itself, as no batch norm follows it."""
         return self._pruned.gates.without_norm
+
+    @property
+    def first_recorded(self) -> int | None:
+        """The step after which every group has lost a channel; None before."""
+        groups, names = self.prunable.groups, list(self._kept)
+        whole = [(names.index(group.name), group.width) for group in groups]
+        return next((row.step for row in self.steps if all(row.widths[i] < width for i, width in whole)), None)
+
+    @property
+    def rows(self) -> tuple[PruneRow, ...]:
+        """The record so far."""
+        return self.result(0.0).rows
+
+    def result(self, wall_seconds: float) -> PruneResult:
+        """What was found so far, in so many seconds."""
+        return PruneResult(
+            steps=tuple(self.steps),
+            first_recorded=self.first_recorded,
+            losses=tuple(self.losses),
+            pretraining_losses=tuple(self.pretraining_losses),
+            wall_seconds=wall_seconds,
+            without_norm=self.without_norm,
+            left_out=self.prunable.left_out,
+        )
 
     @property
     def kept(self) -> dict[str, Flags]:
@@ -121,8 +125,7 @@ class Pruning:
             )
         self._kept = choose_removed(self._pruned.take_scores(), self._kept, self.prunable, self.settings)
         self._pruned.remove(self._kept)
-        if not any(self._kept[group.name].all() for group in self.prunable.groups):
-            self.rows += self._rows([len(self.losses)], [self.widths])
+        self.steps += self._rows([len(self.losses)], [self.widths])
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of what is left, by the names of `remaining`."""
@@ -147,8 +150,7 @@ class Pruning:
             **{f"{part}.{name}": tensor.clone() for part, own in parts.items() for name, tensor in own.items()},
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "pretraining_losses": torch.tensor(self.pretraining_losses, dtype=torch.float64),
-            "steps": torch.tensor([row.step for row in self.rows], dtype=torch.int64),
-            "widths": torch.tensor([row.widths for row in self.rows], dtype=torch.int64).reshape(-1, count),
+            "widths": torch.tensor([row.widths for row in self.steps], dtype=torch.int64).reshape(-1, count),
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -162,7 +164,7 @@ class Pruning:
         self._kept = {name: flags.numpy().copy() for name, flags in of_part(state, "kept").items()}
         self._pruned.hold(self._kept, of_part(state, "network"), of_part(state, "momentum"))
         self.losses, self.pretraining_losses = state["losses"].tolist(), state["pretraining_losses"].tolist()
-        self.rows = self._rows(state["steps"].tolist(), state["widths"].tolist())
+        self.steps = self._rows(list(range(1, len(self.losses) + 1)), state["widths"].tolist())
 
     def _rows(self, steps: list[int], widths: list[Any]) -> list[PruneRow]:
         """Rows of steps [R] and widths [R, G]."""

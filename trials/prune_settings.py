@@ -3,15 +3,26 @@
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from search_spaces.width_groups import WidthGroup
-from trials.fields import Count, Real
+from trials.fields import Count, Real, parse_number
 from trials.recipe import Augmentation, Recipe
 
 Normalisation = Literal["none", "group-mean", "l2"]
 AtFloor = Literal["stop", "leave-out"]
-Number = Annotated[Count, Field(ge=1, le=10**6)] | Annotated[Real, Field(gt=0, lt=1)]
+
+
+def _number(value: Any) -> int | float:
+    number = parse_number(value)
+    if number.denominator == 1 and 1 <= number <= 10**6:
+        return int(number)
+    if 0 < number < 1:
+        return float(number)
+    raise ValueError("must be a number of channels, at least 1, or a share of them between 0 and 1")
+
+
+Number = Annotated[int | float, BeforeValidator(_number)]
 
 
 class PruneSettings(BaseModel):

@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 
 from search_spaces import NasError
 from trials.data import Dataset
-from trials.job import Job, JobFailure
+from trials.job import AnyJob, JobFailure
 from trials.loop import JobSource
 
 _METRIC = "jobs"
@@ -29,7 +29,7 @@ class _Packs(Searcher):  # type: ignore[misc, unused-ignore]
         super().__init__(metric=_METRIC, mode="max")
         self._source = source
         self._free = set(range(workers))
-        self._running: dict[str, tuple[int, tuple[Job, ...]]] = {}
+        self._running: dict[str, tuple[int, tuple[AnyJob, ...]]] = {}
         self.error: NasError | None = None
 
     def suggest(self, trial_id: str) -> Any:

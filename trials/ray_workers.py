@@ -39,7 +39,7 @@ import ray
 
 from search_spaces import NasError
 from trials.data import Dataset
-from trials.job import Job, JobFailure, JobResult, Outcome
+from trials.job import AnyJob, JobFailure, Outcome, read_job, read_result
 from trials.loop import try_jobs
 
 DIED = "the worker process died (out of memory, or killed)"
@@ -60,8 +60,8 @@ class Worker:
 
     def run(self, jobs: str, dataset: Dataset, folder: str, device: str) -> str:
         """The outcomes of a pack, as text that `read_outcomes` takes back."""
-        pack = [Job.from_json(job) for job in json.loads(jobs)]
-        return json.dumps([asdict(outcome) for outcome in try_jobs(pack, dataset, Path(folder), device)])
+        pack = [read_job(job) for job in json.loads(jobs)]
+        return json.dumps([_plain(outcome) for outcome in try_jobs(pack, dataset, Path(folder), device)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +72,18 @@ class Workers:
     device: str
 
 
-def pack_text(jobs: Sequence[Job]) -> str:
+def pack_text(jobs: Sequence[AnyJob]) -> str:
     """A pack as `Worker.run` takes it."""
     return json.dumps([job.to_json() for job in jobs])
 
 
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return asdict(outcome) if isinstance(outcome, JobFailure) else outcome.to_json()
+
+
 def read_outcomes(text: str) -> list[Outcome]:
     """The outcomes that `Worker.run` gave."""
-    return [JobFailure(**data) if "message" in data else JobResult.from_json(data) for data in json.loads(text)]
+    return [JobFailure(**data) if "message" in data else read_result(data) for data in json.loads(text)]
 
 
 @contextmanager

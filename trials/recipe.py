@@ -72,6 +72,11 @@ class Recipe(BaseModel):
         """Steps of an epoch."""
         return len(self.batches(images))
 
+    def constant(self, epochs: int, learning_rate: float) -> "Recipe":
+        """The same for so many epochs at one learning rate: fine-tuning."""
+        changes = {"epochs": epochs, "learning_rate": learning_rate, "schedule": "constant", "milestones": ()}
+        return Recipe(**{**self.model_dump(), **changes})
+
     def without_learning_rate(self) -> "Recipe":
         """What jobs that train together have in common."""
         return self.model_copy(update={"learning_rate": 1.0})

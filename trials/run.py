@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from trials.checkpoint import read_weights, weights_bytes
 from trials.data import Dataset
@@ -16,7 +17,10 @@ from trials.device_lock import training_on
 from trials.files import write_atomically
 from trials.fusing import choose_members
 from trials.images import open_split
-from trials.job import Job, JobFailure, JobResult, Outcome
+from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
+from trials.narrowed import narrowed_weights
+from trials.prune_job import PruneJob
+from trials.run_prune import try_prune
 from trials.states import State, read_state, write_state
 from trials.train import Member, Training, TrainingDiverged, score
 from trials.weights import checkpoint_path, sha256, start_path
@@ -32,7 +36,7 @@ class _Group:
     states: list[State]  # to go on from; empty at the beginning
 
 
-def run_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
+def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
     """The outcomes of jobs, in their order; whatever goes wrong with one, the others go on.
 
     Jobs that differ in seed or learning rate alone train as one fused network where a measurement says that this is
@@ -43,9 +47,11 @@ def run_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = 
     outcomes: dict[str, Outcome] = {}
     with training_on(device):
         for job in jobs:
-            if job.kind == "test":
+            if isinstance(job, PruneJob):
+                outcomes[job.id] = try_prune(job, dataset, folder, device)
+            elif job.kind == "test":
                 outcomes[job.id] = _try_score(job, dataset, folder, device)
-        for group in _groups([job for job in jobs if job.kind == "train"], folder):
+        for group in _groups([job for job in jobs if isinstance(job, Job) and job.kind == "train"], folder):
             for part in _parts(group, dataset, device):
                 outcomes.update(_try_train(part, dataset, folder, device))
     return [outcomes[job.id] for job in jobs]
@@ -54,9 +60,9 @@ def run_jobs(jobs: Sequence[Job], dataset: Dataset, folder: Path, device: str = 
 def _groups(jobs: Sequence[Job], folder: Path) -> list[_Group]:
     groups: dict[object, list[tuple[Job, State | None]]] = {}
     for job in jobs:
-        state = read_state(folder, job)
+        state = read_state(folder, job.training().id, job.epochs)
         recipe = job.recipe.without_learning_rate()
-        key = (job.architecture.id, recipe, job.until, job.start_sha256, state and state.epoch)
+        key = (job.architecture.id, recipe, job.until, job.start_sha256, job.origin is None, state and state.epoch)
         groups.setdefault(key, []).append((job, state))
     return [
         _Group(jobs=[job for job, _ in group], states=[state for _, state in group if state is not None])
@@ -93,10 +99,14 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     job = group.jobs[0]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic products
     torch.use_deterministic_algorithms(job.recipe.deterministic)
-    first = {}
-    if job.start_sha256 and not group.states:
-        first = read_weights(start_path(folder, job.start_sha256), job.start_sha256)
-    members = [Member(seed=job.seed, learning_rate=job.recipe.learning_rate, start=first) for job in group.jobs]
+    members = [
+        Member(
+            seed=job.seed,
+            learning_rate=job.recipe.learning_rate,
+            start={} if group.states else _first_weights(job, folder),
+        )
+        for job in group.jobs
+    ]
     data = open_split(dataset, "train", job.architecture.resolution)
     training = Training(job.architecture, members, data, job.recipe, device)
     if group.states:
@@ -134,12 +144,20 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     return outcomes
 
 
+def _first_weights(job: Job, folder: Path) -> dict[str, Tensor]:
+    """What a training begins with where its seed does not draw it; the same of all seeds only for given weights."""
+    if job.origin is not None:
+        return narrowed_weights(job.architecture, job.origin, folder)
+    return read_weights(start_path(folder, job.start_sha256), job.start_sha256) if job.start_sha256 else {}
+
+
 def _keep_states(training: Training, group: _Group, start: float, folder: Path) -> list[str]:
     """Write every member's state; their hashes."""
-    return [
-        write_state(folder, job, State(epoch=training.epoch, seconds=_seconds(group, member, start), tensors=tensors))
-        for member, (job, tensors) in enumerate(zip(group.jobs, training.state(), strict=True))
-    ]
+    hashes = []
+    for member, (job, tensors) in enumerate(zip(group.jobs, training.state(), strict=True)):
+        state = State(epoch=training.epoch, seconds=_seconds(group, member, start), tensors=tensors)
+        hashes.append(write_state(folder, job.training().id, state))
+    return hashes
 
 
 def _seconds(group: _Group, member: int, start: float) -> float:
@@ -164,8 +182,7 @@ def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome
 
 
 def _failure(error: Exception) -> JobFailure:
-    message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    return JobFailure(message=message, settled=isinstance(error, TrainingDiverged))
+    return JobFailure.of(error, settled=isinstance(error, TrainingDiverged))
 
 
 def keep_memory() -> None:

@@ -1,4 +1,4 @@
-"""States of trainings on disk, from which they are continued: by a later rung of a race, or after a crash."""
+"""States of trainings and prunings on disk, from which they go on: in a later rung of a race, or after a crash."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from trials.checkpoint import weights_bytes
 from trials.files import write_atomically
-from trials.job import Job
 from trials.weights import sha256, state_paths
 
 SECONDS = "seconds"  # the name under which they stand beside the tensors
@@ -19,32 +18,32 @@ SECONDS = "seconds"  # the name under which they stand beside the tensors
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a training stood: after how many epochs and seconds, and all of its tensors by name."""
+    """Where a training stood: after how many epochs (a pruning: steps) and seconds, and all of its tensors by name."""
 
     epoch: int
     seconds: float
     tensors: dict[str, Tensor]
 
 
-def write_state(folder: Path, job: Job, state: State) -> str:
+def write_state(folder: Path, training_id: str, state: State) -> str:
     """Keep a state in place of earlier ones; the hash of its tensors, which knows nothing of the time they took."""
     epoch, seconds = state.epoch, torch.tensor(state.seconds, dtype=torch.float64)
     content = weights_bytes({**state.tensors, SECONDS: seconds})
     digest = sha256(content)
-    path = folder / f"{job.training().id}-{epoch}-{digest[:16]}.state"
+    path = folder / f"{training_id}-{epoch}-{digest[:16]}.state"
     write_atomically({path: content})
-    for other, earlier in state_paths(folder, job).items():
+    for other, earlier in state_paths(folder, training_id).items():
         if other != path and earlier <= epoch:
             with suppress(OSError):
                 other.unlink()
     return sha256(weights_bytes(state.tensors))
 
 
-def read_state(folder: Path, job: Job) -> State | None:
-    """The latest whole state of the job's training that is not past the job's end; None where there is none."""
-    paths = state_paths(folder, job)
+def read_state(folder: Path, training_id: str, last: int | None = None) -> State | None:
+    """The latest whole state of a training or pruning, none past epoch `last`; None where there is none."""
+    paths = state_paths(folder, training_id)
     for path in sorted(paths, key=lambda path: paths[path], reverse=True):
-        if paths[path] <= job.epochs:
+        if last is None or paths[path] <= last:
             with suppress(OSError, SafetensorError):
                 content = path.read_bytes()
                 if path.stem.endswith(sha256(content)[:16]):

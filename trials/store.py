@@ -8,7 +8,6 @@ finished, so none is ever left RUNNING.
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import islice
@@ -27,7 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trials import schema
-from trials.job import Job, JobFailure, JobResult, Outcome
+from trials.job import AnyJob, Job, JobFailure, JobResult
+from trials.prune_job import PruneResult
+from trials.records import StoredSearch, TrialRecord
 from trials.schema import (
     JobRow,
     SearchRow,
@@ -48,35 +49,6 @@ _SHOWN = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 SLACK = "slack_"  # before a bound's name: the trial attribute that holds cost minus bound
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """How a training job appears in Optuna: its parameters, attributes, objective names and constraints.
-
-    `spans` holds for every parameter the values that the search may give it. A constraint at or below 0 is kept.
-    `attributes` holds at least `job_id`.
-    """
-
-    params: Mapping[str, int | str]
-    spans: Mapping[str, Sequence[int | str]]
-    attributes: Mapping[str, Any]
-    objectives: Sequence[str]
-    constraints: Mapping[str, float]
-    rungs: Mapping[int, float] = field(default_factory=dict)  # accuracy by epoch, of a race
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredSearch:
-    """A search as it began; `networks` and `job_ids` are what it trains."""
-
-    name: str
-    spec: dict[str, Any]
-    networks: list[dict[str, Any]]
-    job_ids: list[str]
-    data: dict[str, Any]
-    versions: dict[str, Any]
-    finished: bool = False
 
 
 class Store:
@@ -153,6 +125,13 @@ class Store:
                 study.set_metric_names(list(metric_names))
         return self.search(search.name)
 
+    def extend(self, name: str, networks: list[dict[str, Any]], job_ids: list[str], data: Mapping[str, Any]) -> None:
+        """Add networks and job ids that were not known when the search began, and put `data` over its own."""
+        with self._clear_errors(), Session(self._engine) as session, session.begin():
+            row = session.get_one(SearchRow, name)
+            row.networks, row.job_ids = [*row.networks, *networks], [*row.job_ids, *job_ids]
+            row.data = {**row.data, **data}
+
     def set_finished(self, name: str, finished: bool) -> None:
         """Mark a search as complete, or as one that has work left."""
         with self._clear_errors(), Session(self._engine) as session, session.begin():
@@ -190,21 +169,27 @@ class Store:
         return found
 
     def results(self, job_ids: Iterable[str]) -> dict[str, JobResult]:
-        """Results of those of the jobs that are in the store."""
+        """Results of those of the jobs, trainings and scorings, that are in the store."""
+        return {job_id: JobResult.from_json(result) for job_id, result in self._results(job_ids)}
+
+    def prunings(self, job_ids: Iterable[str]) -> dict[str, PruneResult]:
+        """Records of those of the prunings that are in the store."""
+        return {job_id: PruneResult.from_json(result) for job_id, result in self._results(job_ids)}
+
+    def _results(self, job_ids: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
         with self._clear_errors(), Session(self._engine) as session:
-            rows = [
-                row
+            return [
+                (job_id, result)
                 for some in _batched(job_ids, 500)  # a statement takes a limited number of values
-                for row in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
+                for job_id, result in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
             ]
-            return {job_id: JobResult.from_json(result) for job_id, result in rows}
 
     def job(self, job_id: str) -> Job:
         """A job that is in the store."""
         with self._clear_errors(), Session(self._engine) as session:
             return Job.from_json(session.get_one(JobRow, job_id).job)
 
-    def record_results(self, results: Iterable[tuple[Job, JobResult]]) -> None:
+    def record_results(self, results: Iterable[tuple[AnyJob, JobResult | PruneResult]]) -> None:
         """Keep the results of jobs, in place of earlier ones, all in one transaction."""
         rows = [{"id": job.id, "job": job.to_json(), "result": result.to_json()} for job, result in results]
         if not rows:
@@ -227,7 +212,7 @@ class Store:
             trials = study.get_trials(deepcopy=False, states=list(_SHOWN))
         return [trial.user_attrs for trial in trials if "job_id" in trial.user_attrs]
 
-    def record_trial(self, name: str, trial: TrialRecord, outcome: Outcome | None) -> None:
+    def record_trial(self, name: str, trial: TrialRecord, outcome: JobResult | JobFailure | None) -> None:
         """Add a finished trial to the study: COMPLETE with its objectives, or FAIL with the reason.
 
         Without an outcome it is PRUNED: a race ended it after the last of its rungs.
@@ -272,13 +257,13 @@ def _distribution(values: Sequence[int | str]) -> BaseDistribution:
     return CategoricalDistribution(sorted(map(str, set(values))))
 
 
-def _state(outcome: Outcome | None) -> TrialState:
+def _state(outcome: JobResult | JobFailure | None) -> TrialState:
     if outcome is None:
         return TrialState.PRUNED
     return TrialState.COMPLETE if isinstance(outcome, JobResult) else TrialState.FAIL
 
 
-def _ending(trial: TrialRecord, outcome: Outcome | None) -> dict[str, Any]:
+def _ending(trial: TrialRecord, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
     if outcome is None:
         return {"pruned": max(trial.rungs)}
     if isinstance(outcome, JobFailure):

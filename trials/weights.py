@@ -22,14 +22,14 @@ def start_path(folder: Path, start_sha256: str) -> Path:
     return folder / f"start-{start_sha256[:16]}.safetensors"
 
 
-def state_paths(folder: Path, job: Job) -> dict[Path, int]:
-    """States of a job's training, from which it can be continued, with their epochs: name-epoch-hash.state."""
-    return {path: int(path.stem.split("-")[1]) for path in folder.glob(f"{job.training().id}-*-*.state")}
+def state_paths(folder: Path, training_id: str) -> dict[Path, int]:
+    """States of a training, from which it can be continued, with their epochs: name-epoch-hash.state."""
+    return {path: int(path.stem.split("-")[1]) for path in folder.glob(f"{training_id}-*-*.state")}
 
 
-def drop_states(folder: Path, job: Job) -> None:
+def drop_states(folder: Path, training_id: str) -> None:
     """Remove the states of a training that will not be continued."""
-    for path in state_paths(folder, job):
+    for path in state_paths(folder, training_id):
         with suppress(OSError):
             path.unlink()
 

@@ -15,7 +15,7 @@ from tests.trials.test_job import make_job
 from tests.trials.test_run import TINY
 from trials import DataSettings, Job, JobFailure, JobResult
 from trials.dataset import load_dataset
-from trials.job import Outcome
+from trials.job import AnyJob, Outcome
 
 # isort: off
 from trials.ray_workers import DIED, WorkersError, check_gpus, pack_text, read_outcomes, start_workers
@@ -113,7 +113,7 @@ class _Kills:
             (make_job(TINY, epochs=100_000), make_job(TINY, epochs=100_000, seed=1)),
             (make_job(TINY, epochs=1),),
         ]
-        self.told: list[list[tuple[Job, Outcome]]] = []
+        self.told: list[list[tuple[AnyJob, Outcome]]] = []
         self.killed = 0
 
     def ask(self) -> tuple[Job, ...]:
@@ -129,7 +129,7 @@ class _Kills:
     def finished(self) -> bool:
         return len(self.told) == 2
 
-    def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         self.told.append(list(outcomes))
 
 

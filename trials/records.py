@@ -1,0 +1,34 @@
+"""What the store takes and gives: a search, and how a job of it appears in Optuna."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """How a training job appears in Optuna: its parameters, attributes, objective names and constraints.
+
+    `spans` holds for every parameter the values that the search may give it. A constraint at or below 0 is kept.
+    `attributes` holds at least `job_id`.
+    """
+
+    params: Mapping[str, int | str]
+    spans: Mapping[str, Sequence[int | str]]
+    attributes: Mapping[str, Any]
+    objectives: Sequence[str]
+    constraints: Mapping[str, float]
+    rungs: Mapping[int, float] = field(default_factory=dict)  # accuracy by epoch, of a race
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSearch:
+    """A search as it began; `networks` and `job_ids` are what it trains."""
+
+    name: str
+    spec: dict[str, Any]
+    networks: list[dict[str, Any]]
+    job_ids: list[str]
+    data: dict[str, Any]
+    versions: dict[str, Any]
+    finished: bool = False
