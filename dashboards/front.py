@@ -95,13 +95,14 @@ class ScoredNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedTraining:
-    """A training without a result: its last failure; a settled one is not tried again."""
+    """A training or pruning without a result: its last failure; a settled one is not tried again."""
 
     network_id: str
     resolution: int
     seed: int
     cause: str
     settled: bool
+    pruning: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,8 @@ class Front:
     unconfirmed: tuple[str, ...]
     failed: tuple[FailedTraining, ...]
     study: tuple[ScoredNetwork, ...]  # all networks of a study, with their test figures
+    networks: tuple[ScoredNetwork, ...]  # all that have all their seeds, in the order of their first trials
+    compares: bool  # whether some are there to be compared with: baselines of equal cost
     data: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +139,8 @@ class Front:
             "base": self.base and self.base.to_json(),
             "front": [network.to_json() for network in self.front],
             "winner": self.winner and self.winner.to_json(),
+            **({"networks": [network.to_json() for network in self.networks]} if self.compares else {}),
+            **({"descents": self.data["descents"]} if self.data.get("descents") else {}),
             "failed": [asdict(training) for training in self.failed],
         }
 
@@ -146,7 +151,8 @@ def read_front(store: Store, name: str) -> Front:
     train = search.spec["train"]
     seeds, fresh = train["seeds"], train.get("confirm", 0)
     job_ids = set(search.job_ids)
-    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids]
+    # prunings have trials only where they failed
+    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") == "prune"]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
     results = store.results(trial["job_id"] for trial in done)
     networks = _score_networks(done, results, seeds, fresh)
@@ -168,6 +174,8 @@ def read_front(store: Store, name: str) -> Front:
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
         study=tuple(_with_test(store, network, results) for network in networks if network.original),
+        networks=tuple(networks),
+        compares=any(method["name"] != "compensation" for method in search.spec["methods"]),
         data=search.data,
     )
 
@@ -182,6 +190,7 @@ def _failed(trials: Sequence[dict[str, Any]]) -> tuple[FailedTraining, ...]:
             seed=trial["seed"],
             cause=trial["failure"],
             settled=bool(trial.get("settled")),
+            pruning=trial.get("role") == "prune",
         )
         for trial in last.values()
         if "failure" in trial

@@ -65,7 +65,7 @@ def begin_search(plan: Plan, store: Store, dataset: Dataset) -> list[Candidate]:
 
 
 def _job_ids(plan: Plan, networks: list[Candidate], dataset: Dataset) -> list[str]:
-    return [job.id for network in networks for job in plan.problem.jobs(network.architecture, dataset.id)]
+    return [job.id for network in networks for job in plan.problem.jobs(network, dataset.id)]
 
 
 def _check_same(spec: Spec, earlier: StoredSearch, dataset: Dataset) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas import options
+from nas import cli_networks, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError
@@ -44,7 +44,7 @@ def _options(
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")
 def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json: options.AsJson = False) -> None:
     """Show what a search would train, without training."""
-    from nas.estimate import estimate_seconds
+    from nas.estimate import estimate_pruning, estimate_seconds
     from nas.plan import make_plan
     from nas.plan_table import print_plan
     from nas.tables import duration
@@ -54,13 +54,19 @@ def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json:
     made = make_plan(checked, allow_code=allow_code, latency_of=latency_of(checked))
     if as_json:
         seconds = estimate_seconds(made, StepTimes(), measure_step)
-        typer.echo(json.dumps(made.to_json() | {"estimated_seconds": seconds}, indent=2))
+        listing = made.to_json() | {"estimated_seconds": seconds}
+        if made.prunings:
+            listing["pruning_seconds"] = estimate_pruning(made, StepTimes(), measure_step)
+        typer.echo(json.dumps(listing, indent=2))
         return
     console = Console()
     print_plan(console, made)
     seconds = estimate_seconds(made, StepTimes(), measure_step)
     workers = made.problem.spec.search.workers
     console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
+    if made.prunings:
+        pruning = duration(estimate_pruning(made, StepTimes(), measure_step))
+        console.print(f"and at most about {pruning} of pruning, if later networks take as long a step as the base")
 
 
 @app.command(epilog="Example: nas solve examples/quickstart.yaml --approach IV --keep params --tolerance 0.01")
@@ -206,80 +212,9 @@ def dashboard(
             typer.echo("stopped")
 
 
-@app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")
-def cost(  # noqa: PLR0913, PLR0917
-    network: options.Network,
-    width: Annotated[float | None, typer.Option(help="Multiply all widths.")] = None,
-    widths: Annotated[str | None, typer.Option(help="One width a group, joined by commas.")] = None,
-    resolution: options.Resolution = None,
-    classes: options.Classes = None,
-    channels: options.Channels = None,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
-    convention: options.Conventions = None,
-    latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
-    batch_size: options.BatchSize = None,
-    device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
-    allow_code: options.AllowCode = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Count what a network costs, exactly, at any width and resolution."""
-    from dataclasses import replace
-
-    from nas.cost_report import make_report, print_report
-
-    if not latency and (batch_size, device) != (None, "cpu"):
-        raise NasError("--batch-size and --device are for --latency, which is not asked for; add it or leave them out")
-    report = make_report(
-        network,
-        width=width,
-        widths=widths,
-        conventions=tuple(convention or ()),
-        resolution=resolution,
-        classes=classes,
-        channels=channels,
-        allow_code=allow_code,
-    )
-    if latency:
-        from nas.measured import measure_latencies
-
-        measured = measure_latencies(report.architecture, batch_size, device)
-        report = replace(report, latency=tuple(one.to_json() for one in measured))
-    if as_json:
-        typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
-    else:
-        print_report(Console(), report, per_layer=per_layer)
-
-
-@app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --params 0.58M")
-def scale(  # noqa: PLR0913, PLR0917
-    network: options.Network,
-    fit: options.Fit,
-    params: options.Bound = None,
-    macs: options.Bound = None,
-    activation: options.Bound = None,
-    resolution: options.Resolution = None,
-    classes: options.Classes = None,
-    channels: options.Channels = None,
-    multiple: options.Multiple = 1,
-    floor: options.Floor = 1,
-    allow_code: options.AllowCode = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Widths that meet a budget along a fit of NeuralScale's, at once."""
-    from nas.scale import print_scaling, scale_network
-
-    scaling = scale_network(
-        network,
-        fit,
-        {"params": params, "macs": macs, "activation_elements": activation},
-        multiple=multiple,
-        floors=floor,
-        images={"resolution": resolution, "classes": classes, "channels": channels, "allow_code": allow_code},
-    )
-    if as_json:
-        typer.echo(json.dumps(scaling.scaled.to_json(), indent=2))
-    else:
-        print_scaling(Console(), scaling)
+app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")(cli_networks.cost)
+app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --params 0.58M")(cli_networks.scale)
+app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)
 
 
 def main() -> None:

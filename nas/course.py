@@ -33,10 +33,10 @@ class Course:
 
     def _all_steps(self, problem: Problem, images_id: str) -> Iterator[tuple[Step, Job]]:
         for number, network in enumerate(self.networks):
-            for job in problem.jobs(network.architecture, images_id):
+            for job in problem.jobs(network, images_id):
                 raced = self.race is not None and number != BASE and job.seed < self.race.seeds
                 for until in self.rungs if raced and job.seed < self.train.seeds else self.rungs[-1:]:
-                    yield Step(number, job.seed, until), job.ending(until)
+                    yield Step(number, job.seed, until), job if until == self.rungs[-1] else job.ending(until)
 
     def add(self, step: Step, result: JobResult) -> None:
         """Enter a result."""

@@ -5,7 +5,10 @@ from functools import partial
 from statistics import mean
 
 from nas.plan import Plan
+from nas.width_spec import PRUNING_METHODS, NeuralScaleSpec
 from search_spaces import Architecture
+from search_spaces.width_groups import find_width_groups
+from trials.prune_settings import PruneSettings
 from trials.recipe import Recipe
 from trials.step_times import StepTimes
 
@@ -14,18 +17,43 @@ STARTUP_SECONDS = 10.0
 
 
 def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:
-    """Wall time of a search of this plan.
+    """Wall time of a search of this plan, prunings apart.
 
     The step is timed once a machine for the base and for the candidates of lowest and highest resolution; all
     have about the same MACs, but MACs are not time.
     """
     spec = plan.problem.spec
     recipe = spec.train.recipe("fp32")
-    seconds = [
-        times.measured(
-            f"{network.id}, {recipe.optimizer}", recipe.batch_size, partial(measure, network.architecture, recipe)
-        )
-        for network in (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:])
-    ]
+    timed = (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:])
+    seconds = [_step_seconds(network.architecture, recipe, times, measure) for network in timed]
     steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
     return STARTUP_SECONDS + mean(seconds) * steps / spec.search.workers
+
+
+def estimate_pruning(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:
+    """Time of all prunings that there may be, each as long as the base's, one after the other; 0 without any.
+
+    As a network shrinks evenly with the steps, it costs half as much on average.
+    """
+    spec = plan.problem.spec
+    settings = spec.prune.settings()
+    pruning = [method for method in spec.methods if isinstance(method, PRUNING_METHODS)]
+    if not pruning:
+        return 0.0
+    recipe = settings.pretraining()
+    second = _step_seconds(plan.base.architecture, recipe, times, measure)
+    whole = settings.pretrain_epochs * recipe.steps(plan.problem.sizes["train"])
+    longest = max(method.iterations if isinstance(method, NeuralScaleSpec) else 1 for method in pruning)
+    return second * (whole + _minibatches(plan, settings) / 2) * longest
+
+
+def _minibatches(plan: Plan, settings: PruneSettings) -> float:
+    channels = sum(find_width_groups(plan.base.architecture).widths)
+    return settings.batches * settings.stop_share * channels / settings.channels_of(channels)
+
+
+def _step_seconds(
+    network: Architecture, recipe: Recipe, times: StepTimes, measure: Callable[[Architecture, Recipe], float]
+) -> float:
+    key = f"{network.id}, {recipe.optimizer}"
+    return times.measured(key, recipe.batch_size, partial(measure, network, recipe))

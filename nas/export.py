@@ -1,8 +1,11 @@
 """The network to use, as one JSON file with its weights beside it; and back to a torch module."""
 
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
+from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -84,7 +87,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         search=name,
         method=winner.method,
-        network_id=winner.id,
+        network_id=job.architecture.id,
         resolution=winner.resolution,
         preprocessing=Preprocessing(
             input="uint8 [N, C, H, W]",
@@ -94,7 +97,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
             std=search.data["std"],
         ),
         costs=Costs.model_validate(winner.costs),
-        latency=LatencyConditions.model_validate(spec["latency"]) if LATENCY in winner.costs else None,
+        latency=_latency(spec["latency"]) if LATENCY in winner.costs else None,
         mac_rule=MAC_RULE,
         budget={name: round(winner.costs[name] - slack, 6) for name, slack in winner.slack.items()},
         slack=dict(winner.slack),
@@ -107,6 +110,7 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
             seeds=spec["train"]["seeds"],
             confirm=spec["train"].get("confirm", 0),
             recipe=job.recipe,
+            origin=job.origin and job.origin.recipe,
         ),
         data=Data(
             source=spec["data"]["source"],
@@ -175,10 +179,13 @@ def load_export(path: Path) -> LoadedNetwork:
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
     tensors = read_weights(path.with_name(info.weights.file), info.weights.sha256)
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if held != info.costs.params:  # before building, which takes as much memory as the file states
+    with torch.device("meta"):  # takes no memory, however much the file states
+        wanted = {name: tensor.shape for name, tensor in build(architecture).state_dict().items()}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+        held, needed = (sum(map(prod, shapes)) for shapes in ([t.shape for t in tensors.values()], wanted.values()))
         raise ExportError(
-            f"the weights of {path} must be its {info.costs.params:,} parameters, but are {held:,} numbers"
+            f"the weights of {path} must be the {needed:,} numbers of its network ({info.costs.params:,} parameters), "
+            f"but are {held:,}, or of other names or shapes"
         )
     network = build(architecture)
     load_weights(network, tensors)
@@ -213,6 +220,10 @@ def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture)
 def _accuracy(score: Score) -> Accuracy:
     by_seed = {str(seed): accuracy for seed, accuracy in score.by_seed.items()}
     return Accuracy(mean=score.mean, std=score.std, n=len(by_seed), images=score.images, by_seed=by_seed)
+
+
+def _latency(settings: dict[str, Any]) -> LatencyConditions:
+    return LatencyConditions(**{name: settings[name] for name in LatencyConditions.model_fields if name in settings})
 
 
 def _base(base: ScoredNetwork) -> Base:

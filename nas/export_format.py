@@ -27,10 +27,11 @@ class Costs(_Part):
 
 
 class LatencyConditions(_Part):
-    """How latency_ms was measured: median of 80 batches after 20 for warm-up, one thread on a CPU."""
+    """How latency_ms was measured: 80 batches after 20 for warm-up, one thread on a CPU."""
 
     batch_size: int = Field(description="Images in a batch.")
     device: str = Field(description="Where it was measured.")
+    average: Literal["median", "mean"] = Field("median", description="Of the 80 batches.")
 
 
 class Accuracy(_Part):
@@ -73,6 +74,9 @@ class Training(_Part):
     seeds: int = Field(description="Trainings of each network, with the seeds 0, 1, ... below this.")
     confirm: int = Field(0, description="Fresh seeds, the following ones; accuracies are theirs where it is above 0.")
     recipe: Recipe | None = Field(None, description="Every value of the training.")
+    origin: Recipe | None = Field(
+        None, description="Of the base's training, where the network was narrowed from the trained base and fine-tuned."
+    )
 
 
 class Split(_Part):

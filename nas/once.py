@@ -12,14 +12,16 @@ from trials.step_times import StepTimes
 def latency_of(spec: Spec) -> Callable[[Architecture], float]:
     """Milliseconds of a network as the spec measures them."""
     times, batch_size, device = StepTimes(), spec.latency.batch_size, spec.latency.device
+    average = spec.latency.average
 
     def measure_seconds(architecture: Architecture) -> float:
         from nas.measured import measure
 
-        return measure(architecture, batch_size, device).median_ms / 1000
+        measured = measure(architecture, batch_size, device)
+        return (measured.mean_ms if average == "mean" else measured.median_ms) / 1000
 
     def latency_ms(architecture: Architecture) -> float:
-        key = f"{architecture.id}, latency on {device}"
+        key = f"{architecture.id}, {'mean ' if average == 'mean' else ''}latency on {device}"
         return round(1000 * times.measured(key, batch_size, partial(measure_seconds, architecture)), 6)
 
     return latency_ms

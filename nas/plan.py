@@ -1,15 +1,19 @@
 """What would be trained: the base, and the candidates of every method."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nas.compensation import compensation_candidates
+from nas.method_spec import CompensationSpec
 from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
+from nas.scaled import check_budget, static_candidates
 from nas.spec import Spec
 from nas.study import make_study
+from nas.width_spec import PRUNING_METHODS, MorphNetSpec, NeuralScaleSpec
 from search_spaces import COSTS, BudgetError
 
 FRONT = 5  # networks that are often trained with fresh seeds beside the base; how many is not known before
@@ -42,6 +46,11 @@ class Plan:
         """Epochs at which networks are compared: of a race its rungs, otherwise full length alone."""
         train, race = self.problem.spec.train, self.problem.spec.race
         return rungs(train.epochs, race) if race else (train.epochs,)
+
+    @property
+    def prunings(self) -> list[str]:
+        """What has to be pruned before all networks are known, in words, a line for each method."""
+        return [_pruning_line(method) for method in self.problem.spec.methods if isinstance(method, PRUNING_METHODS)]
 
     @property
     def epochs(self) -> int:
@@ -81,6 +90,7 @@ class Plan:
             },
             "epochs": self.epochs,
             **({"rungs": self.rungs} if self.problem.spec.race else {}),
+            **({"prunings": self.prunings} if self.prunings else {}),
             "candidates": [candidate.to_json() for candidate in self.found.chosen],
         }
 
@@ -88,7 +98,7 @@ class Plan:
 def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | None = None) -> Plan:
     """Enumerate, keep what is feasible, choose. Raises SpecError or BudgetError.
 
-    `allow_code` lets a base be made by code of the user's own; `latency_of` measures where the budget bounds latency.
+    `allow_code` lets a base be made by code of the user's own; `latency_of` measures where the spec asks for latency.
     """
     problem = make_problem(spec, allow_code=allow_code, latency_of=latency_of)
     found = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
@@ -97,9 +107,31 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     if spec.study is not None:
         problem, found = make_study(problem)
         return Plan(problem=problem, found=found)
+    made: list[Candidate] = []
     for method in spec.methods:
-        found = compensation_candidates(problem, method, latency_of)
-    return Plan(problem=problem, found=found)
+        if isinstance(method, CompensationSpec):
+            found = compensation_candidates(problem, method, latency_of)
+        elif isinstance(method, PRUNING_METHODS):
+            check_budget(problem, method)
+        else:
+            made += static_candidates(problem, method)
+    chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]
+    return Plan(problem=problem, found=replace(found, chosen=different(chosen, {problem.base.id})))
+
+
+def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:
+    if isinstance(method, MorphNetSpec):
+        return f"{method.name}: prunes the base to {method.left:.0%} of its channels"
+    which = {"first-and-last": "the first and the last", "last": "the last", "all": "each"}[method.trained]
+    return f"{method.name}: at most {method.iterations} prunings one after the other; networks of {which} are trained"
+
+
+def different(candidates: Iterable[Candidate], known: Set[str]) -> tuple[Candidate, ...]:
+    """The first of every network that is not known: one that two methods find is trained once."""
+    unique: dict[str, Candidate] = {}
+    for candidate in candidates:
+        unique.setdefault(candidate.id, candidate)
+    return tuple(candidate for id_, candidate in unique.items() if id_ not in known)
 
 
 def _check_base(problem: Problem) -> None:

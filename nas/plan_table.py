@@ -1,6 +1,7 @@
 """The plan as a person reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -8,7 +9,8 @@ from rich.console import Console
 from nas.plan import Plan
 from nas.problem import Candidate
 from nas.tables import make_table
-from search_spaces import LATENCY
+from search_spaces import LATENCY, Architecture
+from search_spaces.width_groups import find_width_groups
 
 MOST_SHOWN = 40  # networks in the table
 
@@ -16,43 +18,79 @@ MOST_SHOWN = 40  # networks in the table
 def print_plan(console: Console, plan: Plan) -> None:
     """What would be trained, without the time."""
     spec, listing = plan.problem.spec, plan.to_json()
-    console.print(
-        f"[bold]{spec.name}[/]: {listing['enumerated']:,} networks enumerated, {listing['feasible']:,} feasible, "
-        f"{len(plan.found.chosen)} chosen"
-    )
+    compensation = [network for network in plan.found.chosen if not network.is_scaled]
+    scaled = [network for network in plan.found.chosen if network.is_scaled]
+    console.print(f"[bold]{spec.name}[/]: {_summary(plan, len(compensation), len(scaled))}", highlight=False)
     if plan.found.choice:
         counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
         console.print(f"{counts}; {plan.found.choice}", highlight=False)
     if listing["costs"]:
         _print_costs(console, listing)
     if plan.base.latency_ms is not None:
-        bound, how = plan.problem.budget.bounds[LATENCY], spec.latency
-        console.print(
-            f"latency: base {plan.base.latency_ms:.4g} ms, bound {bound:.4g} ms; median of 80 batches of "
-            f"{how.batch_size} on {how.device}, one thread",
-            highlight=False,
-        )
+        _print_latency(console, plan)
     if spec.race is not None:
         rungs = ", ".join(map(str, plan.rungs))
         whole = plan.trainings * spec.train.epochs
         line = f"race: {spec.race.rule}, compared after {rungs} epochs; {plan.epochs:,} epochs of {whole:,} without it"
         console.print(line, highlight=False)
-    _print_networks(console, plan)
+    for line in plan.prunings:
+        console.print(line, markup=False, highlight=False)
+    if compensation or not scaled:
+        _print_networks(console, plan, [plan.base, *compensation])
+    if scaled:
+        _print_scaled(console, plan, scaled if compensation else [plan.base, *scaled])
     if spec.train.confirm:
         console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
 
 
-def _print_networks(console: Console, plan: Plan) -> None:
+def _summary(plan: Plan, compensation: int, scaled: int) -> str:
+    parts = []
+    if plan.found.enumerated:
+        parts += [f"{plan.found.enumerated:,} networks enumerated", f"{len(plan.found.costs):,} feasible"]
+        parts += [f"{compensation} chosen"]
+    if scaled:
+        parts.append(f"{scaled} networks scaled to the budget")
+    if plan.prunings:
+        parts.append("more by what prunings find")
+    return ", ".join(parts) or "the base alone"
+
+
+def _print_latency(console: Console, plan: Plan) -> None:
+    bound, how = plan.problem.budget.bounds.get(LATENCY), plan.problem.spec.latency
+    console.print(
+        f"latency: base {plan.base.latency_ms:.4g} ms, {f'bound {bound:.4g} ms' if bound else 'no bound'}; "
+        f"{how.average} of 80 batches of {how.batch_size} on {how.device}, one thread",
+        highlight=False,
+    )
+
+
+def _print_scaled(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
+    title = f"to be trained, each with {plan.problem.spec.train.seeds} seeds"
+    table = make_table("method", "px", "params", "MACs", "widths", title=title, left=("method", "widths"))
+    table.columns[-1].no_wrap = False
+    for network in networks:
+        costs = f"{network.cost.params:,}", f"{network.cost.macs:,}"
+        table.add_row(network.method, str(network.architecture.resolution), *costs, widths_text(network.architecture))
+    console.print(table)
+
+
+def widths_text(network: Architecture) -> str:
+    """Widths of the groups, as 64 128 256x2 512x4."""
+    runs = [(width, len(list(same))) for width, same in groupby(find_width_groups(network).widths)]
+    return " ".join(f"{width}x{count}" if count > 1 else str(width) for width, count in runs)
+
+
+def _print_networks(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
     spec = plan.problem.spec
     columns = ("approach", "px", "seen", "params", "MACs", "conv1", "then")
     title = f"to be trained, each with {spec.train.seeds} seeds (kernel/stride+padding; seen: share of the columns)"
     table = make_table(*columns, title=title, left=("approach", "conv1", "then"))
     table.columns[-1].no_wrap = False
-    for network in plan.networks[:MOST_SHOWN]:
+    for network in networks[:MOST_SHOWN]:
         table.add_row(*_row(network))
     console.print(table)
-    if len(plan.networks) > MOST_SHOWN:
-        console.print(f"and {len(plan.networks) - MOST_SHOWN:,} more: --json lists all", highlight=False)
+    if len(networks) > MOST_SHOWN:
+        console.print(f"and {len(networks) - MOST_SHOWN:,} more: --json lists all", highlight=False)
 
 
 def _print_costs(console: Console, listing: dict[str, Any]) -> None:

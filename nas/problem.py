@@ -1,7 +1,7 @@
 """A spec made concrete: the base network, what it costs, and the budget in numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from math import floor
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
-from search_spaces import LATENCY, Architecture, Budget, Cost, base_row, count_cost, count_coverage
+from nas.width_spec import WIDTH_METHODS
+from search_spaces import LATENCY, Architecture, Budget, Cost, base_row, content_id, count_cost, count_coverage
 from trials import Job
 from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
@@ -40,6 +41,14 @@ LatencyOf: TypeAlias = Callable[[Architecture], float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """How a network is trained that begins with the base's weights, narrowed: at a constant learning rate."""
+
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A network that a method proposes: where it comes from, what was chosen in it, what it costs."""
 
@@ -47,7 +56,8 @@ class Candidate:
     choice: Mapping[str, int]
     architecture: Architecture
     cost: Cost
-    latency_ms: float | None = None  # measured only where the budget bounds it
+    latency_ms: float | None = None  # measured only where the spec asks for it
+    tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
     original: str = ""
     bounds: Mapping[str, float] | None = None
@@ -64,14 +74,27 @@ class Candidate:
         return round(count_coverage(self.architecture), 4)
 
     @property
+    def is_scaled(self) -> bool:
+        """Whether its widths were scaled to the budget, and all else is the base's."""
+        return self.method.partition("-")[0] in WIDTH_METHODS
+
+    @property
     def id(self) -> str:
-        """The architecture's content id."""
-        return self.architecture.id
+        """The architecture's content id; another one where the training is not the usual one."""
+        if self.tuning is None:
+            return self.architecture.id
+        return content_id({"architecture": self.architecture.id, "tuning": asdict(self.tuning)})
 
     def to_stored(self) -> dict[str, Any]:
         """Plain data that `from_stored` takes back."""
         stored = {"method": self.method, "choice": dict(self.choice), "architecture": self.architecture.to_json()}
-        optional = {LATENCY: self.latency_ms, "original": self.original or None, "bounds": self.bounds}
+        tuning = self.tuning and asdict(self.tuning)
+        optional = {
+            LATENCY: self.latency_ms,
+            "original": self.original or None,
+            "bounds": self.bounds,
+            "tuning": tuning,
+        }
         return stored | {name: value for name, value in optional.items() if value is not None}
 
     @staticmethod
@@ -86,6 +109,7 @@ class Candidate:
             latency_ms=data.get(LATENCY),
             original=data.get("original", ""),
             bounds=data.get("bounds"),
+            tuning=FineTuning(**data["tuning"]) if "tuning" in data else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +122,7 @@ class Candidate:
             **self.costs,
             "coverage": self.coverage,
             **({"original": self.original} if self.original else {}),
+            **({"tuning": asdict(self.tuning)} if self.tuning else {}),
             "choice": dict(self.choice),
         }
 
@@ -124,6 +149,7 @@ class Problem:
     source: SourceFacts
     base: Candidate
     budget: Budget
+    latency_of: LatencyOf | None = None  # measures a network, in milliseconds; there where the spec asks for it
     # both set when the search begins:
     start_sha256: str = ""  # of the weights that the base's training starts from
     precision: Precision = "fp32"  # where the spec says auto
@@ -133,27 +159,36 @@ class Problem:
         """Images in each split."""
         return split_sizes(self.spec.data.split, self.source)
 
-    def jobs(self, architecture: Architecture, images_id: str) -> list[Job]:
+    def measured(self, candidate: Candidate) -> Candidate:
+        """The candidate with its latency, where the spec asks for it."""
+        if candidate.latency_ms is not None or not self.spec.measures_latency:
+            return candidate
+        assert self.latency_of is not None, "latency needs someone to measure"
+        return replace(candidate, latency_ms=self.latency_of(candidate.architecture))
+
+    def jobs(self, network: Candidate, images_id: str) -> list[Job]:
         """A network's training jobs on the dataset of this id, one a seed: those it is found with, then fresh ones."""
+        return [self._job(network, images_id, seed) for seed in range(self.spec.train.seeds + self.spec.train.confirm)]
+
+    def _job(self, network: Candidate, images_id: str, seed: int) -> Job:
         recipe = self.spec.train.recipe(self.precision)
-        return [
-            Job(
-                kind="train",
-                architecture=architecture,
-                data=self.spec.data,
-                images_id=images_id,
-                recipe=recipe,
-                seed=seed,
-                start_sha256=self.start_sha256 if architecture.id == self.base.id else "",
-            )
-            for seed in range(self.spec.train.seeds + self.spec.train.confirm)
-        ]
+        tuning = network.tuning
+        return Job(
+            kind="train",
+            architecture=network.architecture,
+            data=self.spec.data,
+            images_id=images_id,
+            recipe=recipe if tuning is None else recipe.constant(tuning.epochs, tuning.learning_rate),
+            seed=seed,
+            start_sha256=self.start_sha256 if network.id == self.base.id else "",
+            origin=None if tuning is None else self._job(self.base, images_id, seed),
+        )
 
 
 def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | None = None) -> Problem:
     """Raises SpecError for a base that cannot exist or that sees more than the data hold.
 
-    `latency_of` measures a network; it is called only where the budget bounds latency.
+    `latency_of` measures a network; it is called only where the spec asks for it.
     """
     source = describe_source(spec.data)
     _check_sizes(spec, source)
@@ -161,18 +196,12 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
     if side > source.side:
         raise SpecError(f"base.resolution must be at most {spec.data.source}'s native {source.side} px, but got {side}")
     network = base_network(spec.base, source, allow_code=allow_code)
-    latency_ms = None
-    if spec.budget.latency_ms is not None:
-        assert latency_of is not None, "a latency bound needs someone to measure"
-        latency_ms = latency_of(network)
-    base = Candidate(
-        method=BASE_METHOD,
-        choice=choice_of(base_row(network)),
-        architecture=network,
-        cost=count_cost(network),
-        latency_ms=latency_ms,
+    made = Candidate(
+        method=BASE_METHOD, choice=choice_of(base_row(network)), architecture=network, cost=count_cost(network)
     )
-    return Problem(spec=spec, source=source, base=base, budget=resolve_budget(spec, base.costs))
+    unbound = Problem(spec=spec, source=source, base=made, budget=Budget(bounds={}), latency_of=latency_of)
+    base = unbound.measured(made)
+    return replace(unbound, base=base, budget=resolve_budget(spec, base.costs))
 
 
 def _check_sizes(spec: Spec, source: SourceFacts) -> None:

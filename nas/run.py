@@ -47,7 +47,7 @@ def run_search(
             progress.print(line, markup=False, soft_wrap=True)
         plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
-            search = Search(plan, store, dataset, view.update)
+            search = Search(plan, store, dataset, view.update, view.say)
             if search.kept:
                 progress.print(f"{search.kept} of {plan.trainings} trainings are in {store.path} already")
             search.report()

@@ -1,24 +1,28 @@
 """The search loop: hands out the jobs that are missing, keeps what comes back, ends with the test figures."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from statistics import fmean
 
 from dashboards import Front, read_front
 from nas.begin import begin_search
-from nas.course import Course
-from nas.plan import Plan
+from nas.course import BASE, Course
+from nas.packs import take_pack
+from nas.plan import Plan, different
 from nas.problem import Candidate
 from nas.progress import Progress
+from nas.prunings import Prunings, prune_record
 from nas.racing import Step
+from nas.spec import Spec
+from nas.width_spec import PRUNING_METHODS
 from search_spaces import Budget
 from trials.data import Dataset
-from trials.job import Job, JobFailure, JobResult, Outcome
+from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
+from trials.prune_job import PruneJob, PruneResult
 from trials.store import Store, TrialRecord
 from trials.weights import checkpoint_path, drop_states, weights_are_whole
 
-PACK_SECONDS = 2.0  # of training that one worker gets at once, where jobs are short
 TRIES = 3  # trainings whose worker dies so often are given up: a network that always kills it must not stop the search
 
 
@@ -26,30 +30,38 @@ class Search:
     """The jobs of a search as `trials.loop.JobSource`; every outcome is in the store before the next is asked for.
 
     What runs next is a function of the results in the store: first the trainings (all of them, or those that a race
-    asks for), then base and front with fresh seeds, then base and winner on the test split. Jobs whose result and
-    weights are there already, from this search or another, are not run again. A search that was begun before keeps
-    the networks that it began with.
+    asks for) beside the prunings that make more networks known, then base and front with fresh seeds, then base and
+    winner on the test split. Jobs whose result and weights are there already, from this search or another, are not run
+    again. A search that was begun before keeps the networks that it began with.
     """
 
-    def __init__(self, plan: Plan, store: Store, dataset: Dataset, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        dataset: Dataset,
+        on_progress: Callable[[Progress], None],
+        say: Callable[[str], None] = print,
+    ) -> None:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
-        self.failures: list[tuple[Job, JobFailure]] = []
+        self.failures: list[tuple[AnyJob, JobFailure]] = []
+        self._problem, self._dataset_id = plan.problem, dataset.id
         self._budget, self._on_progress = plan.problem.budget, on_progress
         self.networks = begin_search(plan, store, dataset)
-        self._course = Course(plan.problem, self.networks, dataset.id)
-        self._spans = _spans(self.networks)
         trials = store.trials(self.name)
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
-        self._settled = {trial["job_id"] for trial in trials if trial.get("settled")}
+        self._settled = {trial["job_id"]: trial["failure"] for trial in trials if trial.get("settled")}
         self._failed = Counter(trial["job_id"] for trial in trials if "failure" in trial)
         self._running: set[str] = set()
         self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
         self._epoch_seconds: list[float] = []  # of this run's trainings
-        self._keep_stored(store.results(self._course.step_of))
+        self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
+        self._prunings = Prunings(plan.problem, dataset.id, store, say)
+        self._set_course()
+        self._extend()
         self.kept = sum(
             self._course.is_whole(step) and not self._course.is_fresh(step) for step in self._course.results
         )
-        self._queue: deque[Job] | None = None  # None: to be made of what is known
         store.set_finished(self.name, self.complete)
 
     @property
@@ -57,13 +69,30 @@ class Search:
         """True when nothing is left to do, also not for a later run."""
         return self.finished() and all(failure.settled for _, failure in self.failures)
 
-    def ask(self) -> tuple[Job, ...]:
+    def _set_course(self) -> None:
+        """Take in the results of all networks that are known now."""
+        self._course = Course(self._problem, self.networks, self._dataset_id)
+        self._spans = _spans(self.networks, self.spec)
+        self._keep_stored(self.store.results(self._course.step_of))
+
+    def _extend(self) -> None:
+        """Add the networks that the prunings which are known make known."""
+        settled = self._settled | {job.id: failure.message for job, failure in self.failures if failure.settled}
+        found = different(self._prunings.update(settled), {network.id for network in self.networks})
+        jobs = [job.id for network in found for job in self._problem.jobs(network, self._dataset_id)]
+        self._prunings.keep(self.name, found, jobs)
+        if found:
+            self.networks = [*self.networks, *found]
+            self._set_course()
+        self._queue = None
+
+    def ask(self) -> tuple[AnyJob, ...]:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
-            given = _take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers)
-            found = self.store.results(job.id for job in given)  # from another search in the same store
+            given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers)
+            found = self.store.results(job.id for job in given if isinstance(job, Job))  # from another search
             self._keep_stored(found)
-            pack = tuple(job for job in given if not self._is_done(job, found))
+            pack = tuple(job for job in given if isinstance(job, PruneJob) or not self._is_done(job, found))
             if pack:
                 self._running |= {job.id for job in pack}
                 return pack
@@ -74,29 +103,40 @@ class Search:
         """True when no job is left to hand out and none is running."""
         return not self._running and not self._missing()
 
-    def tell(self, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         """Keep a pack's outcomes: the results first, then the trials that show them."""
-        self.store.record_results([(job, found) for job, found in outcomes if isinstance(found, JobResult)])
+        self.store.record_results([(job, found) for job, found in outcomes if not isinstance(found, JobFailure)])
         for job, outcome in ((job, self._count_tries(job, outcome)) for job, outcome in outcomes):
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
                 self.failures.append((job, outcome))
+            if isinstance(job, PruneJob):
+                self._end_pruning(job, outcome)
+                continue
             step = self._course.step_of.get(job.id)
-            if step is None:  # on test
+            if step is None or isinstance(outcome, PruneResult):  # on test
                 continue
             if isinstance(outcome, JobResult):
                 self._course.add(step, outcome)
                 self._epoch_seconds.append(outcome.wall_seconds / job.epochs)
             self._show_trial(step, job, outcome)
             if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
-                drop_states(self.store.checkpoints, job)  # it will not be continued
+                drop_states(self.store.checkpoints, job.training().id)  # it will not be continued
         if self.spec.race is not None or not self._queue:
             self._queue = None
         self.report()
 
-    def _count_tries(self, job: Job, outcome: Outcome) -> Outcome:
+    def _end_pruning(self, job: PruneJob, outcome: Outcome) -> None:
+        if isinstance(outcome, JobFailure):
+            record = prune_record(self._problem, job, self._spans)
+            self.store.record_trial(self.name, record, outcome)
+        if not isinstance(outcome, JobFailure) or outcome.settled:
+            drop_states(self.store.checkpoints, job.id)
+        self._extend()
+
+    def _count_tries(self, job: AnyJob, outcome: Outcome) -> Outcome:
         """The outcome; settled where it is the last failure that a training may have."""
-        if isinstance(outcome, JobResult) or outcome.settled:
+        if not isinstance(outcome, JobFailure) or outcome.settled:
             return outcome
         self._failed[job.id] += 1
         if self._failed[job.id] < TRIES:
@@ -126,21 +166,26 @@ class Search:
                 self._course.add(step, result)
                 self._show_trial(step, job, result)
 
-    def _missing(self) -> deque[Job]:
+    def _missing(self) -> deque[AnyJob]:
         """Jobs to hand out now; made anew when results may have changed what is wanted."""
         if self._queue is None:
             self._queue = deque(self._wanted())
         return self._queue
 
-    def _wanted(self) -> list[Job]:
+    def _wanted(self) -> list[AnyJob]:
         course = self._course
-        given_up = self._settled | {job.id for job, _ in self.failures}
-        settled = self._settled | {job.id for job, failure in self.failures if failure.settled}
+        given_up = self._settled.keys() | {job.id for job, _ in self.failures}
+        settled = self._settled.keys() | {job.id for job, failure in self.failures if failure.settled}
         failed = {step for step in map(course.step_of.get, settled) if step and not course.is_fresh(step)}
-        jobs = [course.jobs[step] for step in course.next_steps({step.network for step in failed})]
-        missing = [job for job in jobs if job.id not in given_up]
-        if missing or self._running:
-            return [job for job in missing if job.id not in self._running]
+        prunings = [job for job in self._prunings.wanted if job.id not in given_up]
+        steps = course.next_steps({step.network for step in failed})
+        if self.spec.race is not None and prunings:  # a race compares all networks: only the base runs before it
+            steps = [step for step in steps if step.network == BASE]
+        jobs = [course.jobs[step] for step in steps]
+        missing = [job for job in jobs if job.id not in given_up and not self._lost_origin(job, given_up)]
+        if missing or prunings or self._running:
+            ready: list[AnyJob] = [*prunings, *self._ready(missing)]
+            return [job for job in ready if job.id not in self._running]
         if not all(failure.settled for _, failure in self.failures):
             return []  # they may succeed in the next run, and change what wins
         if self.spec.race is not None:
@@ -148,9 +193,20 @@ class Search:
         front = read_front(self.store, self.name)
         fresh = [step for step in course.fresh_steps(set(front.unconfirmed)) if course.jobs[step].id not in given_up]
         self._fresh = set(fresh)
-        return [course.jobs[step] for step in fresh] or self._test_jobs(front, given_up)
+        jobs = [course.jobs[step] for step in fresh]
+        if jobs:
+            return list(self._ready([job for job in jobs if not self._lost_origin(job, given_up)]))
+        return list(self._test_jobs(front, given_up))
 
-    def _test_jobs(self, front: Front, given_up: set[str]) -> list[Job]:
+    def _lost_origin(self, job: Job, given_up: Set[str]) -> bool:
+        return job.origin is not None and job.origin.id in given_up
+
+    def _ready(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those whose beginning, where it is another training, is done."""
+        course = self._course
+        return [job for job in jobs if job.origin is None or course.step_of[job.origin.id] in course.results]
+
+    def _test_jobs(self, front: Front, given_up: Set[str]) -> list[Job]:
         """Base and winner on test, in a study all networks, seed by seed, where that was not done before."""
         networks = {network.id: network for network in (front.base, front.winner) if network is not None}
         ids = [job_id for network in networks.values() for job_id in network.final_job_ids.values()]
@@ -168,7 +224,7 @@ class Search:
     def _seconds_an_epoch(self) -> float | None:
         return fmean(self._epoch_seconds) if self._epoch_seconds else None
 
-    def _show_trial(self, step: Step, job: Job, outcome: Outcome) -> None:
+    def _show_trial(self, step: Step, job: Job, outcome: JobResult | JobFailure) -> None:
         """Add a trial to the Optuna study, once for a result: of a whole training, or of one that failed."""
         if job.id in self._shown or (isinstance(outcome, JobResult) and not self._course.is_whole(step)):
             return
@@ -182,7 +238,7 @@ class Search:
             if self._course.is_whole(step) or self._course.reached(step) > step.until:
                 continue
             job = self._course.jobs[step]
-            drop_states(self.store.checkpoints, job)
+            drop_states(self.store.checkpoints, job.training().id)
             if job.id not in self._shown:
                 self.store.record_trial(self.name, self._record(step, job), None)
                 self._shown.add(job.id)
@@ -214,46 +270,16 @@ class Search:
         )
 
 
-def _take_pack(queue: deque[Job], seconds_an_epoch: float | None, workers: int) -> tuple[Job, ...]:
-    """Jobs of the first network, and of as many more as are expected to be done in PACK_SECONDS.
-
-    At most half of a worker's share of the networks that wait, so that none runs dry while another has a long pack;
-    where fewer networks wait than there are workers, the seeds of one are shared out.
-    """
-    waiting = len({job.architecture.id for job in queue})
-    more = waiting // (2 * workers) - 1
-    pack = _take_network(queue)
-    if waiting < workers:
-        share = -(-(len(pack) + len(queue)) // workers)
-        queue.extendleft(reversed(pack[share:]))
-        return pack[:share]
-    while queue and more > 0 and seconds_an_epoch is not None:
-        if sum(job.epochs for job in (*pack, queue[0])) * seconds_an_epoch > PACK_SECONDS:
-            break
-        pack += _take_network(queue)
-        more -= 1
-    return pack
-
-
-def _take_network(queue: deque[Job]) -> tuple[Job, ...]:
-    """The jobs at the queue's head that are of one network."""
-    first = queue.popleft()
-    jobs = [first]
-    while queue and (queue[0].kind, queue[0].architecture, queue[0].until) == (
-        first.kind,
-        first.architecture,
-        first.until,
-    ):
-        jobs.append(queue.popleft())
-    return tuple(jobs)
-
-
 def _params(network: Candidate) -> dict[str, int | str]:
-    return {"method": network.method, "resolution": network.architecture.resolution, **network.choice}
+    # iterations of a method are one method: Optuna wants to know all of them from the first trial on
+    method = network.method.partition("-")[0] if "iteration" in network.choice else network.method
+    return {"method": method, "resolution": network.architecture.resolution, **network.choice}
 
 
-def _spans(networks: list[Candidate]) -> dict[str, list[int | str]]:
-    """All values of every parameter over the networks."""
+def _spans(networks: list[Candidate], spec: Spec) -> dict[str, list[int | str]]:
+    """All values of every parameter over the networks; methods also of networks that are not known yet."""
     rows = [_params(network) for network in networks]
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row[name] for row in rows if name in row] for name in names}
+    later = [method.name for method in spec.methods if isinstance(method, PRUNING_METHODS)]
+    spans = {name: [row[name] for row in rows if name in row] for name in names}
+    return {**spans, "method": [*spans["method"], *later]}

@@ -13,6 +13,7 @@ from dashboards import Front, Score, ScoredNetwork, StudyRow, make_study_rows
 from dashboards.study import Estimate
 from nas.progress import Progress
 from nas.tables import duration, make_table
+from search_spaces import LATENCY
 
 
 class ProgressView:
@@ -41,6 +42,10 @@ class ProgressView:
     ) -> None:
         if self._console.is_terminal:
             self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, progress: Progress) -> None:
         """Show where the search stands."""
@@ -90,31 +95,48 @@ def print_front(console: Console, front: Front) -> None:
         print_study(console, make_study_rows(front.study))
         return
     images = "".join(f", {network.validation.images:,} validation images" for network in front.front[:1])
-    title = f"{front.name}: base and front of {front.trained} trained networks{images}{state}"
-    confirmed = any(network.confirmed for network in front.front)
-    accuracies = ("validation", "fresh seeds") if confirmed else ("validation accuracy", "seconds")  # 80 characters
-    columns = ("method", "px", "params", "MACs", *accuracies, "")
-    table = make_table(*columns, title=title, left=("method", ""))
+    shown = f"{front.trained} networks" if front.compares else f"base and front of {front.trained} trained networks"
+    table = make_table(*_columns(front), title=f"{front.name}: {shown}{images}{state}", left=("method", ""))
     on_front = {network.id for network in front.front}
-    if front.base is not None and front.base.id not in on_front:
-        table.add_row(*_row(front.base, confirmed=confirmed), "" if front.base.feasible else "over budget", style="dim")
-    for network in front.front:
+    base = () if front.base is None or front.base.id in on_front else (front.base,)
+    left = [network for network in front.networks if network.id not in {one.id for one in base}]
+    for network in (*base, *(left if front.compares else front.front)):
         winner = front.winner is not None and network.id == front.winner.id
-        table.add_row(*_row(network, confirmed=confirmed), "winner" if winner else "", style="bold" if winner else "")
+        mark = "winner" if winner else "" if network.feasible else "over budget"
+        if front.compares and not mark and network.id in on_front:
+            mark = "front"
+        table.add_row(*_row(front, network), mark, style="bold" if winner else "" if network.feasible else "dim")
     console.print(table)
     _print_failed(console, front)
+    if front.data.get("descents", {}).get("neuralscale", {}).get("iterations"):
+        count = len(front.data["descents"]["neuralscale"]["iterations"])
+        console.print(f"neuralscale: {count} iterations; nas descent {front.name} shows them", highlight=False)
     _print_verdict(console, front)
 
 
 def _print_failed(console: Console, front: Front) -> None:
     for cause, count in Counter(training.cause for training in front.failed).items():
         first = next(training for training in front.failed if training.cause == cause)
+        kind = "pruning" if first.pruning else "training"
         example = f"{'e.g. ' if count > 1 else ''}seed {first.seed} at {first.resolution} px"
-        line = f"{count} {'training' if count == 1 else 'trainings'} failed ({example}): {cause}"
+        line = f"{count} {kind}{'' if count == 1 else 's'} failed ({example}): {cause}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(network: ScoredNetwork, *, confirmed: bool) -> list[str]:
+def _columns(front: Front) -> tuple[str, ...]:
+    """At most 80 characters: milliseconds where they were measured, else seconds of training, fresh seeds if any."""
+    costs = ("method", "px", "params", "MACs", *(("ms",) if _is_timed(front) else ()))
+    if any(network.confirmed for network in front.front):
+        return (*costs, "validation", "fresh seeds", "")
+    return (*costs, "validation accuracy", "seconds", "")
+
+
+def _is_timed(front: Front) -> bool:
+    return any(LATENCY in network.costs for network in front.networks)
+
+
+def _row(front: Front, network: ScoredNetwork) -> list[str]:
+    confirmed = any(one.confirmed for one in front.front)
     last = f"{network.seconds:.1f}"
     if confirmed:
         last = score_text(network.confirmed, plus_minus="±") if network.confirmed else ""
@@ -123,6 +145,7 @@ def _row(network: ScoredNetwork, *, confirmed: bool) -> list[str]:
         str(network.resolution),
         f"{network.costs['params']:,}",
         f"{network.costs['macs']:,}",
+        *([f"{network.costs[LATENCY]:.4g}"] if _is_timed(front) else []),
         score_text(network.validation, plus_minus="±" if confirmed else " ± "),
         last,
     ]

@@ -21,12 +21,14 @@ from nas.base import BaseSpec
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
 from nas.spec_errors import SpecError, explain
+from nas.width_spec import PruneSpec, WidthSpec
+from search_spaces import LATENCY
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
-Objective = Literal["accuracy", "params", "macs", "activation_elements"]
+Objective = Literal["accuracy", "params", "macs", "activation_elements", "latency_ms"]
 
 
 def _bound(value: Any) -> str:
@@ -45,6 +47,7 @@ def _safe_name(value: str) -> str:
 
 
 Bound = Annotated[str, BeforeValidator(_bound)]
+MethodSpec = Annotated[CompensationSpec | WidthSpec, Field(discriminator="name")]
 _WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
 
 
@@ -76,10 +79,14 @@ class BudgetSpec(_Section):
 
 
 class LatencySpec(_Section):
-    """How latency is measured, where the budget bounds it: median of 80 batches after 20, one thread on a CPU."""
+    """How latency is measured: 80 batches after 20, one thread on a CPU; of all networks where the budget bounds it."""
 
     batch_size: Count = Field(1, ge=1, le=65536, description="Images in a batch whose latency is measured.")
     device: str = Field("cpu", description="Where latency is measured: cpu, cuda, cuda:1.")
+    average: Literal["median", "mean"] = Field("median", description="Of the 80 batches; NeuralScale's authors: mean.")
+    report: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Measure base and candidates also where the budget does not bound latency."
+    )
 
 
 class TrainSpec(Recipe):
@@ -124,7 +131,9 @@ class TrainSpec(Recipe):
 class SearchSpec(_Section):
     """How much is searched, and on what."""
 
-    max_candidates: Count = Field(12, ge=1, le=100_000, description="Networks trained beside the base; not of a study.")
+    max_candidates: Count = Field(
+        12, ge=1, le=100_000, description="Networks that compensation draws, beside the base; not of a study."
+    )
     workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")
     gpu_share: Real = Field(
@@ -141,9 +150,10 @@ class Spec(_Section):
     base: BaseSpec = Field(description="The network to beat.")
     budget: BudgetSpec = Field(description="What candidates may cost.")
     latency: LatencySpec = Field(LatencySpec(), description="How latency is measured.")
-    methods: tuple[CompensationSpec, ...] = Field(
-        max_length=1, description="Where candidates come from; with none, the base alone is trained."
+    methods: tuple[MethodSpec, ...] = Field(
+        description="Where candidates come from, each method once; with none, the base alone is trained."
     )
+    prune: PruneSpec = Field(PruneSpec(), description="How networks are pruned, by neuralscale and morphnet.")
     train: TrainSpec = Field(TrainSpec(), description="Training.")
     race: RaceSpec | None = Field(
         None,
@@ -161,23 +171,35 @@ class Spec(_Section):
     def _consistent(self) -> Self:
         if len(set(self.objectives)) != len(self.objectives) or self.objectives[:1] != ("accuracy",):
             raise ValueError("objectives must begin with accuracy and name each one once")
+        if LATENCY in self.objectives and not self.measures_latency:
+            raise ValueError("objectives must hold latency_ms only where it is measured; set latency.report to true")
         if len(self.objectives) < 2:
             raise ValueError("objectives must hold accuracy and at least one cost")
         if self.race is not None and len(rungs(self.train.epochs, self.race)) < 2:
             raise ValueError("race.min_epochs must be below train.epochs, or there is nothing to compare early")
+        names = [method.name for method in self.methods]
+        if len(set(names)) != len(names):
+            raise ValueError("methods must name each method once")
+        if self.race is not None and "magnitude" in names:
+            raise ValueError("race must not be given with magnitude among methods, whose network is no fresh one")
         if self.study is not None:
             self._check_study(self.study)
         return self
 
     def _check_study(self, study: StudySpec) -> None:
-        if self.base.network != "lenet" or not self.methods:
-            raise ValueError("study must have lenet as base.network, and compensation among methods")
+        if self.base.network != "lenet" or [method.name for method in self.methods] != ["compensation"]:
+            raise ValueError("study must have lenet as base.network, and compensation as the only one of methods")
         if self.race is not None or self.train.confirm:
             raise ValueError("study must have no race and train.confirm 0, as it scores every network on test")
         if self.budget.latency_ms is not None:
             raise ValueError("study must have a budget without latency_ms, as it measures no network")
         if len(set(study.resolutions)) != len(study.resolutions):
             raise ValueError("study.resolutions must name each one once")
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether networks are timed: because the budget bounds it, or to report it."""
+        return self.budget.latency_ms is not None or self.latency.report
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""

@@ -18,9 +18,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = details[0]
     place = tuple(first["loc"])
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    name = ".".join(str(part) for part in place)
+    name = _shown(place)
+    if first["type"] == "union_tag_not_found":
+        return f"key '{name}.name' is required, but missing{more}"
+    if first["type"] == "union_tag_invalid":
+        return f"{name}.name must be one of {first['ctx']['expected_tags']}, but got {first['ctx']['tag']!r}{more}"
     if first["type"] == "extra_forbidden":
-        section = ".".join(str(part) for part in place[:-1])
+        section = _shown(place[:-1])
         where = f"in {section}" if section else "at the top"
         known = ", ".join(_section(model, place[:-1]).model_fields)
         return f"unknown key {place[-1]!r} {where}; known keys: {known}{more}"
@@ -47,12 +51,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def _shown(place: tuple[int | str, ...]) -> str:
+    """A place as people name it: what stands behind a number in a list is its own name, as the list says it already."""
+    return ".".join(str(part) for i, part in enumerate(place) if not _is_tag(place, i))
+
+
+def _is_tag(place: tuple[int | str, ...], i: int) -> bool:
+    return i > 1 and isinstance(place[i - 1], int) and place[i - 2] == "methods"
+
+
 def _section(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
     """The model that stands at a place of the spec."""
-    for part in place:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(_models(model.model_fields[part].annotation))
-    return model
+    found = [model]
+    for i, part in enumerate(place):
+        if _is_tag(place, i):
+            found = [one for one in found if part in get_args(one.model_fields["name"].annotation)]
+        elif isinstance(part, str) and part in found[0].model_fields:
+            found = list(_models(found[0].model_fields[part].annotation))
+    return found[0]
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

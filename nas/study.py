@@ -38,6 +38,7 @@ def make_study(problem: Problem) -> tuple[Problem, CandidateSet]:
     spec = problem.spec
     assert spec.study is not None
     (settings,) = spec.methods
+    assert isinstance(settings, CompensationSpec)
     if any(not side < problem.source.side for side in spec.study.resolutions):
         raise SpecError(
             f"study.resolutions must be below the data's native {problem.source.side} px, "

@@ -22,6 +22,7 @@ COMMANDS = {
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
     ],
+    "descent": ["name", "--fit", "--iteration", "--draw", "--json", "--storage"],
     "scale": [
         "network", "--fit", "--params", "--macs", "--activation", "--resolution", "--classes", "--channels",
         "--multiple", "--floor", "--allow-code", "--json",

@@ -97,7 +97,7 @@ def test_race_goes_on_where_it_stopped(
 def test_states_of_ended_trainings_go(plan: Plan, store: Store, dataset: Dataset) -> None:  # noqa: F811
     search = Search(plan, store, dataset, quiet)
     run(search, store, stop_after=5)
-    job = next(job for network in plan.networks[1:] for job in plan.problem.jobs(network.architecture, dataset.id))
+    job = next(job for network in plan.networks[1:] for job in plan.problem.jobs(network, dataset.id))
     state = store.checkpoints / f"{job.id}-1-0123456789abcdef.state"
     state.write_bytes(b"")
     run(search, store)

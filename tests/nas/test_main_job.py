@@ -72,7 +72,7 @@ def job_ids(folder: Path) -> list[str]:
     """Of all training jobs of the small search, by the spec and the images alone."""
     spec = read_spec(folder / "small.yaml")
     plan, dataset = make_plan(spec), load_dataset(spec.data)
-    return [job.id for network in plan.networks for job in plan.problem.jobs(network.architecture, dataset.id)]
+    return [job.id for network in plan.networks for job in plan.problem.jobs(network, dataset.id)]
 
 
 def stored(folder: Path) -> dict[str, tuple[str, int, float]]:

@@ -22,7 +22,7 @@ def test_the_example() -> None:
     assert len(plan.found.chosen) == 12
     assert plan.trainings == 39
     assert plan.networks[0] == plan.base
-    jobs = [job for network in plan.networks for job in plan.problem.jobs(network.architecture, "x")]
+    jobs = [job for network in plan.networks for job in plan.problem.jobs(network, "x")]
     assert len({job.id for job in jobs}) == 13 * (3 + 3)  # the seeds that networks are found with, and fresh ones
     base = plan.problem.base.cost
     for network in plan.found.chosen:

@@ -21,8 +21,10 @@ from nas.progress import Progress
 from nas.search import TRIES, Search
 from nas.spec import Spec
 from search_spaces import COSTS
+from search_spaces.batch_cost import BatchCost
 from trials.data import Dataset
-from trials.job import Job, JobFailure, JobResult
+from trials.job import AnyJob, Job, JobFailure, JobResult
+from trials.prune_job import PruneJob, PruneResult, PruneRow
 from trials.store import Store
 from trials.weights import checkpoint_path, sha256
 
@@ -47,7 +49,7 @@ def plan(small: Callable[..., Spec]) -> Plan:
 
 def training_jobs(plan: Plan, dataset: Dataset) -> list[Job]:
     """All of them in their order."""
-    return [job for network in plan.networks for job in plan.problem.jobs(network.architecture, dataset.id)]
+    return [job for network in plan.networks for job in plan.problem.jobs(network, dataset.id)]
 
 
 def weights_of(job: Job) -> bytes:
@@ -64,20 +66,48 @@ def invented(job: Job) -> JobResult:
 Answer = Callable[[Job], JobResult | JobFailure]
 
 
-def answer(search: Search, store: Store, pack: tuple[Job, ...], outcome_of: Answer = invented) -> None:
+def invented_record(job: PruneJob) -> PruneResult:
+    """Ten steps, each of which leaves four fifths of every group: uniform scaling, with a law that fits."""
+    batch = BatchCost(job.architecture)
+    widths = [[max(1, round(width * 0.8**step)) for width in batch.groups.widths] for step in range(1, 11)]
+    rows = [
+        PruneRow(step=i, widths=tuple(row), params=int(p), macs=int(m), activation_elements=int(a))
+        for i, (row, (p, m, a)) in enumerate(zip(widths, batch.costs(np.array(widths)), strict=True), start=1)
+    ]
+    return PruneResult(
+        steps=tuple(rows), first_recorded=1, losses=(1.0,) * 10, pretraining_losses=(2.0,), wall_seconds=4.0
+    )
+
+
+Record = Callable[[PruneJob], PruneResult | JobFailure]
+
+
+def answer(
+    search: Search,
+    store: Store,
+    pack: tuple[AnyJob, ...],
+    outcome_of: Answer = invented,
+    record_of: Record = invented_record,
+) -> None:
     """Train a pack in a moment: weights first, then the outcomes."""
     for job in pack:
-        if job.kind == "train" and job.until is None:
+        if isinstance(job, Job) and job.kind == "train" and job.until is None:
             checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
-    search.tell([(job, outcome_of(job)) for job in pack])
+    search.tell([(job, outcome_of(job) if isinstance(job, Job) else record_of(job)) for job in pack])
 
 
-def run(search: Search, store: Store, stop_after: int = 10**6, outcome_of: Answer = invented) -> list[Job]:
-    """Answer packs with invented outcomes, weights included, until so many jobs were asked for."""
+def run(
+    search: Search,
+    store: Store,
+    stop_after: int = 10**6,
+    outcome_of: Answer = invented,
+    record_of: Record = invented_record,
+) -> list[Job]:
+    """Answer packs with invented outcomes, weights included, until so many jobs were asked for; and prunings."""
     asked: list[Job] = []
     while len(asked) < stop_after and (pack := search.ask()):
-        asked += pack
-        answer(search, store, pack, outcome_of)
+        asked += [job for job in pack if isinstance(job, Job)]
+        answer(search, store, pack, outcome_of, record_of)
     store.set_finished(search.name, search.complete)
     return asked
 
@@ -143,7 +173,7 @@ def test_goes_on_where_it_stopped(plan: Plan, store: Store, dataset: Dataset, do
 
 def test_trial_that_a_crash_left_out_is_added(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
-    pack = search.ask()
+    pack = [job for job in search.ask() if isinstance(job, Job)]
     for job in pack:
         checkpoint_path(store.checkpoints, job).write_bytes(weights_of(job))
     store.record_results([(job, invented(job)) for job in pack])  # and the process dies before its trials are recorded
@@ -157,7 +187,7 @@ def test_trial_that_a_crash_left_out_is_added(plan: Plan, store: Store, dataset:
 @pytest.mark.parametrize("damage", ["lost", "empty"])
 def test_damaged_weights_are_made_again(plan: Plan, store: Store, dataset: Dataset, damage: str) -> None:
     run(Search(plan, store, dataset, quiet), store)
-    damaged = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    damaged = plan.problem.jobs(plan.base, dataset.id)[0]
     path = checkpoint_path(store.checkpoints, damaged)
     path.unlink() if damage == "lost" else path.write_bytes(b"")
     again = Search(plan, store, dataset, quiet)
@@ -169,7 +199,7 @@ def test_damaged_weights_are_made_again(plan: Plan, store: Store, dataset: Datas
 
 def test_damaged_weights_that_cannot_be_made_again(plan: Plan, store: Store, dataset: Dataset) -> None:
     run(Search(plan, store, dataset, quiet), store)
-    damaged = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    damaged = plan.problem.jobs(plan.base, dataset.id)[0]
     checkpoint_path(store.checkpoints, damaged).unlink()
     again = Search(plan, store, dataset, quiet)
     (job,) = again.ask()
@@ -210,7 +240,7 @@ def test_result_that_another_search_found_meanwhile(
 
 def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
-    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    failing = plan.problem.jobs(plan.found.chosen[-1], dataset.id)[0]
     died = JobFailure(message="the worker process died")
     asked = run(search, store, outcome_of=lambda job: died if job.id == failing.id else invented(job))
     assert search.finished()
@@ -227,7 +257,7 @@ def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dat
 
 def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: Dataset) -> None:
     search = Search(plan, store, dataset, quiet)
-    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    failing = plan.problem.jobs(plan.found.chosen[-1], dataset.id)[0]
     diverged = JobFailure(message="the loss must stay finite", settled=True)
     run(search, store, outcome_of=lambda job: diverged if job.id == failing.id else invented(job))
     assert search.complete
@@ -239,7 +269,7 @@ def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: D
 
 
 def test_training_whose_worker_always_dies_is_given_up(plan: Plan, store: Store, dataset: Dataset) -> None:
-    failing = plan.problem.jobs(plan.found.chosen[-1].architecture, dataset.id)[0]
+    failing = plan.problem.jobs(plan.found.chosen[-1], dataset.id)[0]
     died = JobFailure(message="the worker process died")
     for time in range(1, TRIES + 1):
         search = Search(plan, store, dataset, quiet)
@@ -257,7 +287,7 @@ def test_training_whose_worker_always_dies_is_given_up(plan: Plan, store: Store,
 
 def test_failure_that_is_mended_is_not_shown(plan: Plan, store: Store, dataset: Dataset) -> None:
     died = JobFailure(message="the worker process died")
-    failing = plan.problem.jobs(plan.base.architecture, dataset.id)[0]
+    failing = plan.problem.jobs(plan.base, dataset.id)[0]
     run(
         Search(plan, store, dataset, quiet),
         store,

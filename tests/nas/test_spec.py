@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.method_spec import CompensationSpec
 from nas.plan import make_plan
 from nas.spec import Spec, parse_spec, read_spec
 from nas.spec_errors import SpecError
@@ -21,7 +22,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 def test_the_example() -> None:
     spec = read_spec(EXAMPLE)
     assert (spec.name, spec.base.resolution, spec.train.seeds, spec.search.max_candidates) == ("digits-14px", 14, 3, 12)
-    assert spec.methods[0].tolerance == 0.05
+    (method,) = spec.methods
+    assert isinstance(method, CompensationSpec)
+    assert method.tolerance == 0.05
     assert spec.objectives == ("accuracy", "macs")
 
 

@@ -81,19 +81,19 @@ def test_training_starts_from_them(small: Callable[..., Spec], tmp_path: Path) -
     """After an epoch from trained weights the network is better than after one from scratch."""
     problem = make_plan(small()).problem
     dataset = load_dataset(problem.spec.data)
-    (job, _) = problem.jobs(problem.base.architecture, dataset.id)
+    (job, _) = problem.jobs(problem.base, dataset.id)
     (scratch,) = run_jobs([job], dataset, tmp_path)
     assert isinstance(scratch, JobResult)
     trained = (tmp_path / f"{job.id}.safetensors").read_bytes()
     write_atomically({start_path(tmp_path, sha256(trained)): trained})
     problem = replace(problem, start_sha256=sha256(trained))
-    (again, _) = problem.jobs(problem.base.architecture, dataset.id)
+    (again, _) = problem.jobs(problem.base, dataset.id)
     assert again.id != job.id
     assert type(again).from_json(again.to_json()) == again
     (started,) = run_jobs([again], dataset, tmp_path)
     assert isinstance(started, JobResult)
     assert started.correct > scratch.correct
-    other = make_plan(small(base=small().base.model_dump() | {"resolution": 15})).problem.base.architecture
+    other = make_plan(small(base=small().base.model_dump() | {"resolution": 15})).problem.base
     assert not problem.jobs(other, dataset.id)[0].start_sha256  # candidates start afresh
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from dashboards import make_study_rows, read_front
 from dashboards.front import Score, ScoredNetwork
+from nas.method_spec import CompensationSpec
 from nas.plan import make_plan
 from nas.search import Search
 from nas.spec import Spec, read_spec
@@ -54,7 +55,9 @@ def test_what_is_drawn(small: Callable[..., Spec]) -> None:
 def test_examples(name: str, trained: int | None) -> None:
     spec = read_spec(ROOT / "examples" / f"{name}.yaml")
     assert spec.study is not None
-    assert spec.methods[0].approaches == ("I", "II", "III", "IV")
+    (method,) = spec.methods
+    assert isinstance(method, CompensationSpec)
+    assert method.approaches == ("I", "II", "III", "IV")
     if trained is not None:  # the other one needs MNIST
         assert len(make_plan(spec).networks) == trained
 

@@ -1,0 +1,113 @@
+"""Commands about networks and their widths; `nas.cli` gives them their names."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas import options
+from nas.spec import DEFAULT_STORAGE
+from search_spaces import NasError
+
+
+def cost(  # noqa: PLR0913, PLR0917
+    network: options.Network,
+    width: Annotated[float | None, typer.Option(help="Multiply all widths.")] = None,
+    widths: Annotated[str | None, typer.Option(help="One width a group, joined by commas.")] = None,
+    resolution: options.Resolution = None,
+    classes: options.Classes = None,
+    channels: options.Channels = None,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
+    convention: options.Conventions = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
+    batch_size: options.BatchSize = None,
+    device: Annotated[str, typer.Option(help="Where latency is measured.")] = "cpu",
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Count what a network costs, exactly, at any width and resolution."""
+    from dataclasses import replace
+
+    from nas.cost_report import make_report, print_report
+
+    if not latency and (batch_size, device) != (None, "cpu"):
+        raise NasError("--batch-size and --device are for --latency, which is not asked for; add it or leave them out")
+    report = make_report(
+        network,
+        width=width,
+        widths=widths,
+        conventions=tuple(convention or ()),
+        resolution=resolution,
+        classes=classes,
+        channels=channels,
+        allow_code=allow_code,
+    )
+    if latency:
+        from nas.measured import measure_latencies
+
+        measured = measure_latencies(report.architecture, batch_size, device)
+        report = replace(report, latency=tuple(one.to_json() for one in measured))
+    if as_json:
+        typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
+    else:
+        print_report(Console(), report, per_layer=per_layer)
+
+
+def scale(  # noqa: PLR0913, PLR0917
+    network: options.Network,
+    fit: options.Fit,
+    params: options.Bound = None,
+    macs: options.Bound = None,
+    activation: options.Bound = None,
+    resolution: options.Resolution = None,
+    classes: options.Classes = None,
+    channels: options.Channels = None,
+    multiple: options.Multiple = 1,
+    floor: options.Floor = 1,
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Widths that meet a budget along a fit of NeuralScale's, at once."""
+    from nas.scale import print_scaling, scale_network
+
+    scaling = scale_network(
+        network,
+        fit,
+        {"params": params, "macs": macs, "activation_elements": activation},
+        multiple=multiple,
+        floors=floor,
+        images={"resolution": resolution, "classes": classes, "channels": channels, "allow_code": allow_code},
+    )
+    if as_json:
+        typer.echo(json.dumps(scaling.scaled.to_json(), indent=2))
+    else:
+        print_scaling(Console(), scaling)
+
+
+def descent(
+    name: options.Name,
+    fit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the law of an iteration, for nas scale.")
+    ] = None,
+    iteration: Annotated[int | None, typer.Option(help="Of which iteration; by default the last.")] = None,
+    draw: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw widths and laws as an .html file.")] = None,
+    as_json: options.AsJson = False,
+    storage: options.Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show NeuralScale's iterations in a search: the fits, and the widths that they lead to."""
+    from nas.show_descent import draw_descent, print_descent, read_descent, write_fit
+
+    found = read_descent(name, storage)
+    if fit is not None:
+        write_fit(found, iteration, fit)
+    if draw is not None:
+        draw_descent(found, draw)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+        return
+    print_descent(Console(), found)
+    for path in (fit, draw):
+        if path is not None:
+            typer.echo(f"wrote {path}")

@@ -1,0 +1,71 @@
+"""What `nas descent` shows, writes and draws."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from dashboards.descent import DescentData, IterationRow, descent_figure, read_descent_data
+from nas.tables import duration, make_table
+from search_spaces import NasError
+from trials.files import write_atomically
+from trials.store import Store
+
+
+def read_descent(name: str, storage: str) -> DescentData:
+    """The descent of a search; raises StoreError where there is none, or none of its iterations is done."""
+    with Store(storage) as store:
+        found = read_descent_data(store, name)
+    if not found.iterations:
+        state = found.ended or "the first pruning is still to be done; run nas search"
+        raise NasError(f"a descent must have an iteration to be shown, but that of {name!r} has none: {state}")
+    return found
+
+
+def print_descent(console: Console, data: DescentData) -> None:
+    """A row for each iteration, then a table of the widths."""
+    cost = data.iterations[0].law.cost.replace("_", " ")
+    columns = ("", "networks", "tau from", "to", "R^2 of the fits", "widths change by", "time")
+    table = make_table(*columns, title=f"{data.search}: iterations of the descent, tau in {cost}")
+    for one in data.iterations:
+        table.add_row(str(one.number), *_fit_cells(one), f"{one.change:.1%}", duration(one.seconds))
+    console.print(table)
+    widths = make_table(
+        "width group", "base", *(str(one.number) for one in data.iterations), title=f"widths at the base's {cost}",
+        left=("width group",),
+    )  # fmt: skip
+    for i, group in enumerate(data.groups):
+        widths.add_row(group, str(data.iterations[0].begun[i]), *(str(one.widths[i]) for one in data.iterations))
+    console.print(widths)
+    for one in data.iterations:
+        if one.unfitted:
+            line = f"iteration {one.number} has NO FIT, widths are scaled UNIFORMLY: {one.unfitted}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"ends: {data.ended}" if data.ended else "goes on: run nas search", highlight=False, soft_wrap=True)
+
+
+def _fit_cells(one: IterationRow) -> list[str]:
+    law = one.law
+    if law.tau_range is None or law.r2 is None:
+        return [str(len(one.rows)), "", "", "no fit"]
+    low, high = law.tau_range
+    return [str(law.rows), f"{low:,.0f}", f"{high:,.0f}", f"{min(law.r2):.3f} to {max(law.r2):.3f}"]
+
+
+def write_fit(data: DescentData, iteration: int | None, path: Path) -> None:
+    """The law of an iteration as a file that `nas scale` takes."""
+    numbers = [one.number for one in data.iterations]
+    number = numbers[-1] if iteration is None else iteration
+    if number not in numbers:
+        raise NasError(f"--iteration must be one of {numbers[0]} to {numbers[-1]}, but is {number}")
+    chosen = data.iterations[numbers.index(number)]
+    if chosen.unfitted:
+        raise NasError(f"iteration {number} must have a fit to be written, but has none: {chosen.unfitted}")
+    write_atomically({path: (json.dumps(chosen.law.to_json(), indent=1) + "\n").encode()})
+
+
+def draw_descent(data: DescentData, path: Path) -> None:
+    """The picture as one file that opens without a network."""
+    if path.suffix != ".html":
+        raise NasError(f"--draw must name an .html file, but is {path}; a browser can save it as a picture")
+    write_atomically({path: descent_figure(data).to_html(include_plotlyjs=True, full_html=True).encode()})
