@@ -27,6 +27,7 @@ class IterationRow:
     law: PowerLaw
     unfitted: str
     widths: tuple[int, ...]
+    tau: float
     change: float
     seconds: float
 
@@ -39,6 +40,8 @@ class IterationRow:
             "law": self.law.to_json(),
             "unfitted": self.unfitted,
             "widths": list(self.widths),
+            "tau": self.tau,
+            "extrapolated": self.law.extrapolates(self.tau),
             "change": self.change,
             "seconds": self.seconds,
             "record": [row.to_json() for row in self.rows],
@@ -89,6 +92,7 @@ def _row(kept: Mapping[str, Any], rows: tuple[PruneRow, ...]) -> IterationRow:
         law=PowerLaw.from_json(kept["law"]),
         unfitted=kept["unfitted"],
         widths=tuple(kept["widths"]),
+        tau=kept["tau"],
         change=kept["change"],
         seconds=kept["seconds"],
     )

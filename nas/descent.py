@@ -14,6 +14,7 @@ from search_spaces import Architecture, FitError
 from search_spaces.batch_cost import BatchCost
 from search_spaces.power_law import PowerLaw, fit_power_law, uniform_law
 from search_spaces.scaling import scale_to
+from search_spaces.tau_descent import descend_tau
 from search_spaces.widths import with_widths
 from trials.prune_job import PruneJob, PruneResult
 
@@ -22,8 +23,8 @@ from trials.prune_job import PruneJob, PruneResult
 class Iteration:
     """A pruning of a network of `begun` widths [G], the law, and the widths that it gives at the base's cost.
 
-    Where no law could be fitted, `unfitted` says why, and the law is the uniform one. `change` is what of the widths
-    changed, as a share.
+    Where no law could be fitted, `unfitted` says why, and the law is the uniform one. `tau` is where the widths were
+    read off, `change` what of the widths changed, as a share.
     """
 
     number: int
@@ -32,8 +33,14 @@ class Iteration:
     law: PowerLaw
     unfitted: str
     widths: tuple[int, ...]
+    tau: float
     change: float
     record: PruneResult
+
+    @property
+    def beyond(self) -> float:
+        """How many times tau is above the largest recorded one; 1 where it is not."""
+        return max(1.0, self.tau / self.law.tau_range[1]) if self.law.tau_range else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the record itself stands with its job."""
@@ -44,6 +51,8 @@ class Iteration:
             "law": self.law.to_json(),
             "unfitted": self.unfitted,
             "widths": list(self.widths),
+            "tau": self.tau,
+            "extrapolated": self.law.extrapolates(self.tau),
             "change": self.change,
             "steps": len(self.record.steps),
             "seconds": self.record.wall_seconds,
@@ -88,7 +97,7 @@ def descend(
             ended = f"iteration {number} failed: {failed[job.id]}" if job.id in failed else ""
             return Descent(iterations=tuple(done), wanted=None if ended else job, ended=ended)
         law, unfitted = fit_record(network, records[job.id], settings.tau)
-        scaled = scale_to(batch, law, bound, floors=settings.floor, multiple=settings.multiple).widths
+        tau, scaled = _scaled(batch, law, bound, settings)
         change = sum(abs(new - old) for new, old in zip(scaled, widths, strict=True)) / sum(widths)
         done.append(
             Iteration(
@@ -98,6 +107,7 @@ def descend(
                 law=law,
                 unfitted=unfitted,
                 widths=scaled,
+                tau=tau,
                 change=change,
                 record=records[job.id],
             )
@@ -107,6 +117,17 @@ def descend(
             ended = f"iteration {number} changed the widths by {change:.1%}, no more than {settings.threshold:.1%}"
             return Descent(iterations=tuple(done), wanted=None, ended=ended)
     return Descent(iterations=tuple(done), wanted=None, ended=f"all {settings.iterations} iterations are done")
+
+
+def _scaled(
+    batch: BatchCost, law: PowerLaw, bound: Mapping[str, float], settings: NeuralScaleSpec
+) -> tuple[float, tuple[int, ...]]:
+    """tau and the widths [G] there, at the base's cost."""
+    if settings.solver == "sgd" and law.cost == settings.tau:  # the uniform law counts params
+        found = descend_tau(batch, law, int(bound[settings.tau]))
+        return found.tau, found.widths
+    exact = scale_to(batch, law, bound, floors=settings.floor, multiple=settings.multiple)
+    return exact.tau, exact.widths
 
 
 def prune_job(problem: Problem, network: Architecture, images_id: str, **changes: Any) -> PruneJob:

@@ -57,6 +57,7 @@ class Candidate:
     architecture: Architecture
     cost: Cost
     latency_ms: float | None = None  # measured only where the spec asks for it
+    extrapolated: bool | None = None  # whether its widths were read off a law outside of what was recorded
     tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
     original: str = ""
@@ -94,6 +95,7 @@ class Candidate:
             "original": self.original or None,
             "bounds": self.bounds,
             "tuning": tuning,
+            "extrapolated": self.extrapolated,
         }
         return stored | {name: value for name, value in optional.items() if value is not None}
 
@@ -110,6 +112,7 @@ class Candidate:
             original=data.get("original", ""),
             bounds=data.get("bounds"),
             tuning=FineTuning(**data["tuning"]) if "tuning" in data else None,
+            extrapolated=data.get("extrapolated"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +126,7 @@ class Candidate:
             "coverage": self.coverage,
             **({"original": self.original} if self.original else {}),
             **({"tuning": asdict(self.tuning)} if self.tuning else {}),
+            **({} if self.extrapolated is None else {"extrapolated": self.extrapolated}),
             "choice": dict(self.choice),
         }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nas.descent import Iteration, descend, halve
 from nas.problem import Candidate, Problem
-from nas.scaled import scaled_candidate
+from nas.scaled import Curve, scaled_candidate
 from nas.width_spec import MorphNetSpec, NeuralScaleSpec
 from search_spaces import BudgetError
 from search_spaces.power_law import PowerLaw, uniform_law
@@ -101,11 +101,16 @@ def _candidates(
     iteration: int | None = None,
 ) -> Iterator[Candidate]:
     """One for each share of the budget; a line for one that no widths keep."""
+    curve = Curve(network=problem.base.architecture, law=law, iteration=iteration)
     for share in method.shares:
         try:
-            yield scaled_candidate(problem, method, problem.base.architecture, law, share, iteration)
+            made = scaled_candidate(problem, method, curve, share)
         except BudgetError as error:
             lines.append(str(error))
+            continue
+        if made.extrapolated:
+            lines.append(f"{made.method}: EXTRAPOLATED: {made.cost.params:,} params lie outside of what was recorded")
+        yield made
 
 
 def _iteration_lines(one: Iteration, tau: str) -> Iterator[str]:
@@ -125,4 +130,5 @@ def _iteration_lines(one: Iteration, tau: str) -> Iterator[str]:
         yield (
             f"{name}: {law.rows} networks recorded, of {low:,.0f} to {high:,.0f} {tau}; R^2 {min(law.r2):.3f} to "
             f"{max(law.r2):.3f}; widths change by {one.change:.1%}"
+            + (f"; the base's size lies {one.beyond:.1f} times beyond the record" if one.beyond > 1 else "")
         )

@@ -1,12 +1,14 @@
 """Networks whose widths follow a law to the budget: NeuralScale's own, and the baselines that it is compared with."""
 
-from collections.abc import Callable
-from math import floor, inf
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import floor
 
 from nas.problem import Candidate, FineTuning, Problem
 from nas.spec_errors import SpecError
 from nas.width_spec import ConvCutSpec, MagnitudeSpec, UniformSpec, WidthMethod
-from search_spaces import COSTS, LATENCY, Architecture, BudgetError, NetworkError, count_cost
+from search_spaces import COSTS, Architecture, BudgetError, NetworkError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.conv_shortcuts import with_conv_shortcuts
 from search_spaces.narrowing import narrowed
@@ -15,7 +17,7 @@ from search_spaces.scaling import scale_to
 from search_spaces.width_groups import find_width_groups
 from search_spaces.widths import with_widths
 
-TRIES = 10  # networks measured for one that keeps a latency bound
+TRIES = 10  # networks tried for one that keeps a bound which no formula inverts: latency, above all
 NARROWEST = 1 / 4096  # of the other bounds: where they begin
 WIDEST = 64  # times the base's parameters, where nothing but latency is bounded
 
@@ -28,9 +30,9 @@ def static_candidates(problem: Problem, method: UniformSpec | ConvCutSpec | Magn
     base = problem.base.architecture
     try:
         network = with_conv_shortcuts(base) if isinstance(method, ConvCutSpec) else base
-        law = uniform_law(network)
-        made = [scaled_candidate(problem, method, network, law, share) for share in method.shares]
-        return [_finetuned(problem, method, one) for one in made] if isinstance(method, MagnitudeSpec) else made
+        curve = Curve(network=network, law=uniform_law(network))
+        finish = partial(_finetuned, problem, method) if isinstance(method, MagnitudeSpec) else None
+        return [scaled_candidate(problem, method, curve, share, finish) for share in method.shares]
     except NetworkError as error:
         raise SpecError(f"methods: {method.name}: {error}") from error
 
@@ -48,39 +50,45 @@ def check_budget(problem: Problem, method: WidthMethod) -> None:
         raise BudgetError(f"methods: {method.name}: budget.{error}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A network, the law along which its widths are scaled, and of which iteration that is, where there are several."""
+
+    network: Architecture
+    law: PowerLaw
+    iteration: int | None = None
+
+
 def scaled_candidate(
     problem: Problem,
     method: WidthMethod,
-    network: Architecture,
-    law: PowerLaw,
+    curve: Curve,
     share: float,
-    iteration: int | None = None,
+    finish: Callable[[Candidate], Candidate] | None = None,
 ) -> Candidate:
     """The network with the largest widths along the law that keep this share of every bound of the budget.
 
-    Raises BudgetError where even the least widths do not.
+    `finish` makes another network of the same widths of it, which may cost a little more. Raises BudgetError where even
+    the least widths do not keep the bounds.
     """
-    batch = BatchCost(network)
+    batch, iteration = BatchCost(curve.network), curve.iteration
 
     def scaled(factor: float) -> Candidate:
-        widths = scale_to(
-            batch,
-            law,
-            _counts(problem, share * factor),
-            floors=method.floor,
-            multiple=method.multiple,
-        ).widths
-        made = with_widths(network, widths, batch.groups)
+        bounds = _counts(problem, share * factor)
+        found = scale_to(batch, curve.law, bounds, floors=method.floor, multiple=method.multiple)
+        made = with_widths(curve.network, found.widths, batch.groups)
         numbers = {} if iteration is None else {"iteration": iteration}
-        return Candidate(
+        candidate = Candidate(
             method=method.name if iteration is None else f"{method.name}-{iteration}",
             choice={**numbers, **channels_by_name(made)},
             architecture=made,
             cost=count_cost(made),
+            extrapolated=found.extrapolated,
         )
+        return problem.measured(finish(candidate) if finish else candidate)
 
     try:
-        return _measured(problem, share, scaled)
+        return _within(problem, share, scaled)
     except BudgetError as error:
         raise BudgetError(f"methods: {method.name}: budget.{error}") from error
 
@@ -97,30 +105,38 @@ def _counts(problem: Problem, share: float) -> dict[str, float]:
     return {name: max(1, floor(bound * share)) for name, bound in bounds.items()}
 
 
-def _measured(problem: Problem, share: float, scaled: Callable[[float], Candidate]) -> Candidate:
-    """The network with its latency; where it breaks that bound, the widest of TRIES narrower ones that does not."""
-    bound = share * problem.budget.bounds.get(LATENCY, inf)
-    made = problem.measured(scaled(1.0))
-    if made.costs.get(LATENCY, 0.0) <= bound:
+def _within(problem: Problem, share: float, scaled: Callable[[float], Candidate]) -> Candidate:
+    """The network at the bounds; where it breaks one that is measured, or one of its own, the widest narrower one.
+
+    Of TRIES that are tried, by bisection of the share of the bounds on what is counted that networks are scaled to.
+    """
+    bounds = {name: share * bound for name, bound in problem.budget.bounds.items()}
+    made = scaled(1.0)
+    if _keeps(made, bounds):
         return made
-    low, high, found = 0.0, 1.0, None  # 0: NARROWEST of the other bounds, 1: all of them, logarithmic between
+    low, high, found = 0.0, 1.0, None  # 0: NARROWEST of the bounds, 1: all of them, logarithmic between
     for _ in range(TRIES):
         middle = (low + high) / 2
         try:
-            made = problem.measured(scaled(NARROWEST ** (1 - middle)))
+            made = scaled(NARROWEST ** (1 - middle))
         except BudgetError:  # narrower than the floors
             low = middle
             continue
-        if made.costs[LATENCY] <= bound:
+        if _keeps(made, bounds):
             low, found = middle, made
         else:
             high = middle
     if found is None:
+        name = max(bounds, key=lambda name: made.costs[name] / bounds[name])
         raise BudgetError(
-            f"{LATENCY} must be kept, but allows {bound:.4g} and the narrowest of {TRIES + 1} networks takes "
-            f"{made.costs[LATENCY]:.4g}; raise it"
+            f"{name} must be kept, but allows {bounds[name]:.4g} and the narrowest of {TRIES + 1} networks has "
+            f"{made.costs[name]:.4g}; raise it"
         )
     return found
+
+
+def _keeps(candidate: Candidate, bounds: Mapping[str, float]) -> bool:
+    return all(candidate.costs[name] <= bound for name, bound in bounds.items())
 
 
 def _finetuned(problem: Problem, method: MagnitudeSpec, uniform: Candidate) -> Candidate:
@@ -129,16 +145,15 @@ def _finetuned(problem: Problem, method: MagnitudeSpec, uniform: Candidate) -> C
     own = find_width_groups(base).widths
     widths = [min(pair) for pair in zip(find_width_groups(uniform.architecture).widths, own, strict=True)]
     if tuple(widths) == own:
+        name = next(iter(problem.budget.bounds))
         raise BudgetError(
-            "methods: magnitude: the budget must be below what the base costs, or nothing is removed; lower it, or "
-            "leave magnitude out"
+            f"{name} must be below what the base costs, or magnitude removes nothing; lower it, or leave magnitude out"
         )
     made = narrowed(base, widths)
-    candidate = Candidate(
+    return Candidate(
         method=method.name,
         choice=channels_by_name(made),
         architecture=made,
         cost=count_cost(made),
         tuning=FineTuning(epochs=method.epochs, learning_rate=method.learning_rate),
     )
-    return problem.measured(candidate)

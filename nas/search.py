@@ -261,6 +261,7 @@ class Search:
                 "images_id": job.images_id,
                 "coverage": network.coverage,
                 **({"original": network.original} if network.original else {}),
+                **({} if network.extrapolated is None else {"extrapolated": network.extrapolated}),
                 **network.cost.to_json(),
                 **network.costs,
             },

@@ -25,11 +25,14 @@ def read_descent(name: str, storage: str) -> DescentData:
 def print_descent(console: Console, data: DescentData) -> None:
     """A row for each iteration, then a table of the widths."""
     cost = data.iterations[0].law.cost.replace("_", " ")
-    columns = ("", "networks", "tau from", "to", "R^2 of the fits", "widths change by", "time")
+    columns = ("", "networks", "tau from", "to", "R^2 of the fits", "scaled to", "change", "time")
     table = make_table(*columns, title=f"{data.search}: iterations of the descent, tau in {cost}")
     for one in data.iterations:
-        table.add_row(str(one.number), *_fit_cells(one), f"{one.change:.1%}", duration(one.seconds))
+        table.add_row(str(one.number), *_fit_cells(one), f"{one.tau:,.0f}", f"{one.change:.1%}", duration(one.seconds))
     console.print(table)
+    if any(one.law.extrapolates(one.tau) for one in data.iterations):
+        line = "extrapolated where the network is scaled to a tau outside of what was recorded (tau from, to)"
+        console.print(line, highlight=False, soft_wrap=True)
     widths = make_table(
         "width group", "base", *(str(one.number) for one in data.iterations), title=f"widths at the base's {cost}",
         left=("width group",),

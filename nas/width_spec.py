@@ -110,6 +110,11 @@ class NeuralScaleSpec(WidthMethod):
         description="Ends the descent before, when an iteration changes the widths by no more than this share "
         "(sum of the changes over sum of the widths).",
     )
+    solver: Literal["exact", "sgd"] = Field(
+        "exact",
+        description="Of tau between iterations; sgd: the paper's gradient descent, which may end beside the base's "
+        "cost. Networks at the budget are always solved exactly.",
+    )
     trained: Literal["first-and-last", "last", "all"] = Field(
         "first-and-last", description="Of which iterations networks at the budget are trained."
     )

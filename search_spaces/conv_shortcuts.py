@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from search_spaces.architecture import Architecture, Node
 from search_spaces.errors import NetworkError
+from search_spaces.names import unused_name
 from search_spaces.ops import Add, BatchNorm, Conv, Shortcut, channels_of, is_map
 
 
@@ -21,28 +22,30 @@ def with_conv_shortcuts(architecture: Architecture) -> Architecture:
         )
     normed = any(isinstance(node.op, BatchNorm) for node in architecture.nodes)
     nodes: list[Node] = []
+    used = set(architecture.shapes)
     places: dict[str, str] = {}  # of shortcuts, the last of the nodes that take their place
     for node in architecture.nodes:
         inputs = tuple(places.get(name, name) for name in node.inputs)
         if isinstance(node.op, Shortcut):
             channels = channels_of(architecture.shapes[node.name])
             conv = Conv(out_channels=channels, kernel=1, stride=node.op.stride, bias=False)
-            nodes += _projection(node.name, conv, inputs[1], normed=node.op.norm)
+            nodes += _projection(node.name, conv, inputs[1], used, normed=node.op.norm)
             places[node.name] = nodes[-1].name
             continue
-        for i, name in enumerate(node.inputs):
-            if (node.name, name) in skips:
-                conv = Conv(out_channels=channels_of(architecture.shapes[name]), kernel=1, bias=not normed)
-                nodes += _projection(f"{node.name}_shortcut", conv, inputs[i], normed=normed)
+        for i, skip in enumerate(node.inputs):
+            if (node.name, skip) in skips:
+                conv = Conv(out_channels=channels_of(architecture.shapes[skip]), kernel=1, bias=not normed)
+                name = unused_name(used, f"{node.name}_shortcut")
+                nodes += _projection(name, conv, inputs[i], used, normed=normed)
                 inputs = (*inputs[:i], nodes[-1].name, *inputs[i + 1 :])
         nodes.append(Node(name=node.name, op=node.op, inputs=inputs))
     return Architecture(input=architecture.input, nodes=tuple(nodes))
 
 
-def _projection(name: str, conv: Conv, source: str, *, normed: bool) -> Iterator[Node]:
+def _projection(name: str, conv: Conv, source: str, used: set[str], *, normed: bool) -> Iterator[Node]:
     yield Node(name=name, op=conv, inputs=(source,))
     if normed:
-        yield Node(name=f"{name}_norm", op=BatchNorm(), inputs=(name,))
+        yield Node(name=unused_name(used, f"{name}_norm"), op=BatchNorm(), inputs=(name,))
 
 
 def _projects(architecture: Architecture, name: str) -> bool:

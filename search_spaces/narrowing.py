@@ -32,10 +32,11 @@ def narrowed(architecture: Architecture, widths: Sequence[int]) -> Architecture:
     Raises NetworkError for widths above the network's, and where `remove_channels` does.
     """
     target, wide = with_widths(architecture, widths), with_free_expansions(architecture)
-    given = dict(zip((group.name for group in find_width_groups(architecture).groups), widths, strict=True))
+    own = find_width_groups(architecture).groups
+    given = {(group.name, group.width): width for group, width in zip(own, widths, strict=True)}
     keep = {}
     for group in find_width_groups(wide).groups:
-        width = given.get(group.name) or channels_of(target.shapes[group.layers[0]])
+        width = given.get((group.name, group.width)) or round(group.width * _left(target, wide, group.layers[0]))
         if width > group.width:
             raise NetworkError(f"{group.name!r} must lose channels, but has {group.width} and would get {width}")
         keep[group.name] = first_channels(group, width)
@@ -46,9 +47,17 @@ def shares_left(wide: Architecture, narrow: Architecture) -> dict[str, float]:
     """The share of the channels that is left of every group of `wide`, of which `narrowed` made `narrow`."""
     known = {group.name: group.width for group in find_width_groups(narrow).groups}
     return {  # where an identity shortcut went, groups have become one
-        group.name: (known.get(group.name) or channels_of(narrow.shapes[group.layers[0]])) / group.width
+        group.name: known[group.name] / group.width if group.name in known else _left(narrow, wide, group.layers[0])
         for group in find_width_groups(wide).groups
     }
+
+
+def _left(narrow: Architecture, wide: Architecture, layer: str) -> float:
+    """The share of a layer's channels that is left."""
+    if layer not in narrow.shapes:
+        raise NetworkError(f"a narrowed network must keep the layers of the wide one, but has no {layer!r}")
+    left: float = channels_of(narrow.shapes[layer]) / channels_of(wide.shapes[layer])
+    return left
 
 
 def first_channels(group: WidthGroup, width: int) -> Flags:
@@ -68,7 +77,9 @@ def tied_groups(architecture: Architecture, groups: WidthGroups) -> list[list[in
     for node in architecture.nodes:
         if isinstance(node.op, Shortcut) and not node.op.projects(architecture.source_shapes(node)):
             skip, _, block = (owners[name] for name in node.inputs)
-            pairs = set(zip(np.searchsorted(ends, skip, "right"), np.searchsorted(ends, block, "right"), strict=True))
+            owned = (skip >= 0) & (block >= 0)
+            sides = (np.searchsorted(ends, side[owned], "right") for side in (skip, block))
+            pairs = set(zip(*sides, strict=True))
             for one, other in sorted((int(a), int(b)) for a, b in pairs):
                 if groups.groups[one].width == groups.groups[other].width and sets[one] is not sets[other]:
                     sets[one].extend(sets[other])

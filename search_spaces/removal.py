@@ -11,6 +11,7 @@ import numpy as np
 from search_spaces.architecture import INPUT, Architecture, Node
 from search_spaces.errors import NetworkError
 from search_spaces.kept import Flags, Indices, Keep, kept_channels, lost_groups, moved_channels
+from search_spaces.names import unused_name
 from search_spaces.ops import (
     Activation,
     Add,
@@ -29,8 +30,6 @@ from search_spaces.ops import (
     Shortcut,
 )
 from search_spaces.width_groups import find_width_groups
-
-LONGEST = 64  # letters of a node's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ class _Rewriting:
         indices = self._positions(name)[wanted]
         key = (name, indices.tobytes())
         if key not in self._aligned:
-            select = self._unused(f"{name}_select")
+            select = unused_name(self._used, f"{name}_select")
             self._put(select, _select(indices), self.places[name])
             self._aligned[key] = select
         return self._aligned[key]
@@ -117,14 +116,6 @@ class _Rewriting:
         flags = self.kept[name]
         return np.where(flags, flags.cumsum() - 1, -1)
 
-    def _unused(self, name: str) -> str:
-        unused, number = name[:LONGEST], 1
-        while unused in self._used:
-            number += 1
-            unused = f"{name[: LONGEST - 1 - len(str(number))]}_{number}"
-        self._used.add(unused)
-        return unused
-
     def _add_shortcut(self, node: Node, op: Shortcut) -> None:
         skip, projected, _ = node.inputs
         flags = self.kept[node.name]
@@ -132,7 +123,7 @@ class _Rewriting:
             conv = Conv(out_channels=int(flags.sum()), kernel=1, stride=op.stride, bias=False)
             self._put(node.name, conv, self.places[projected])
             if op.norm:
-                self.norms[node.name] = self._unused(f"{node.name}_norm")
+                self.norms[node.name] = unused_name(self._used, f"{node.name}_norm")
                 self._put(self.norms[node.name], BatchNorm(), node.name)
                 self.places[node.name] = self.norms[node.name]
         elif np.array_equal(flags, self.kept[skip]) and node is not self.architecture.nodes[-1]:

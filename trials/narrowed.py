@@ -19,8 +19,8 @@ from trials.weights import CheckpointError, checkpoint_path
 def narrowed_weights(architecture: Architecture, origin: Job, folder: Path) -> dict[str, Tensor]:
     """What `search_spaces.narrowing.narrowed` made of the origin's network, with the origin's largest filters.
 
-    Raises CheckpointError for weights that are missing or damaged, NetworkError where the filters that stay would not
-    make this network.
+    Raises CheckpointError for weights that are missing or not the origin's, NetworkError where the filters that stay
+    would not make this network.
     """
     path = checkpoint_path(folder, origin)
     try:

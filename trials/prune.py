@@ -161,7 +161,8 @@ class Pruning:
             self.pretraining_losses = list(self._pretraining.losses[0])
             return
         self._pretraining = None
-        self._kept = {name: flags.numpy().copy() for name, flags in of_part(state, "kept").items()}
+        kept = of_part(state, "kept")  # a file gives its tensors in any order
+        self._kept = {name: kept[name].numpy().copy() for name in self._kept}
         self._pruned.hold(self._kept, of_part(state, "network"), of_part(state, "momentum"))
         self.losses, self.pretraining_losses = state["losses"].tolist(), state["pretraining_losses"].tolist()
         self.steps = self._rows(list(range(1, len(self.losses) + 1)), state["widths"].tolist())

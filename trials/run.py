@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from search_spaces import NetworkError
 from trials.checkpoint import read_weights, weights_bytes
 from trials.data import Dataset
 from trials.device_lock import training_on
@@ -182,7 +183,7 @@ def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome
 
 
 def _failure(error: Exception) -> JobFailure:
-    return JobFailure.of(error, settled=isinstance(error, TrainingDiverged))
+    return JobFailure.of(error, settled=isinstance(error, TrainingDiverged | NetworkError))
 
 
 def keep_memory() -> None:

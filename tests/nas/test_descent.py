@@ -104,6 +104,59 @@ def test_tau_may_count_macs(problem: Callable[..., Problem]) -> None:
     assert (low, high) == (min(row.macs for row in rows), max(row.macs for row in rows))
 
 
+def test_the_papers_solver_ends_beside_the_exact_one(problem: Callable[..., Problem]) -> None:
+    widths = []
+    for solver in ("exact", "sgd"):
+        made = problem({"name": "neuralscale", "iterations": 1, "solver": solver})
+        _, found = run_descent(made, restless)
+        widths.append(found.iterations[0].widths)
+        (candidate, *_) = propose(made, "x", {found.iterations[0].job_id: found.iterations[0].record}, {}).candidates
+        assert candidate.cost.params <= made.budget.bounds["params"]
+    assert widths[0] != widths[1]  # the exact one fills up what is left
+    assert np.abs(np.subtract(*widths)).max() <= 2
+
+
+def test_extrapolation_is_flagged(problem: Callable[..., Problem]) -> None:
+    made = problem({"name": "neuralscale", "iterations": 1, "shares": [1.0, 0.05]})
+
+    def small_ones(job: PruneJob) -> PruneResult:
+        return replace(planted(job), first_recorded=7)
+
+    (job,), found = run_descent(made, small_ones)
+    (one,) = found.iterations
+    low, high = one.law.tau_range or (0.0, 0.0)
+    assert one.to_json()["extrapolated"] is True
+    assert one.beyond == one.tau / high > 1
+    assert 0.05 * made.budget.bounds["params"] < low < made.budget.bounds["params"] < high
+    proposal = propose(made, "x", {job.id: small_ones(job)}, {})
+    assert [candidate.extrapolated for candidate in proposal.candidates] == [False, True]
+    assert sum("EXTRAPOLATED" in line for line in proposal.lines) == 1
+    assert any("times beyond the record" in line for line in proposal.lines)
+    assert [candidate.to_json()["extrapolated"] for candidate in proposal.candidates] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        {"network": "neuralscale_mobilenetv2", "resolution": 14, "width": 0.25},
+        {"network": "preact_resnet18:shortcuts=coupled", "resolution": 14, "width": 0.25},
+        {"network": "torchvision:resnet18", "resolution": 28, "width": 0.125},
+        {"network": "torchvision:mobilenet_v3_small", "resolution": 28, "width": 0.25},
+        {"network": "densenet121:stem=32", "resolution": 28, "width": 0.25},
+    ],
+    ids=lambda base: str(base["network"]),
+)
+def test_any_network_descends(problem: Callable[..., Problem], base: dict[str, Any]) -> None:
+    made = problem({"name": "neuralscale", "iterations": 2, "threshold": 0}, {"name": "morphnet"}, base=base)
+    jobs, found = run_descent(made, invented_record)
+    records = {job.id: invented_record(job) for job in jobs}
+    candidates = propose(made, "x", records, {}).candidates
+    assert candidates
+    for candidate in candidates:
+        assert 0.95 * made.budget.bounds["params"] < candidate.cost.params <= made.budget.bounds["params"]
+    assert len(found.iterations[0].widths) == len(find_width_groups(made.base.architecture).widths)
+
+
 def test_too_few_rows_scale_uniformly_and_say_so(problem: Callable[..., Problem]) -> None:
     made = problem({"name": "neuralscale"}, {"name": "uniform"})
 
@@ -216,7 +269,7 @@ def test_proposals_only_grow(problem: Callable[..., Problem]) -> None:
         (
             [{"name": "magnitude"}],
             {"params": "1.0x"},
-            "methods: magnitude: the budget must be below what the base costs",
+            "methods: magnitude: budget.params must be below what the base costs",
         ),
     ],
 )
