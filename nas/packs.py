@@ -3,19 +3,23 @@
 from collections import deque
 from typing import cast
 
+from search_spaces import count_cost
 from trials.job import AnyJob, Job
 from trials.prune_job import PruneJob
 
 PACK_SECONDS = 2.0  # of training that one worker gets at once, where jobs are short
+LONG_MACS = 4e12  # forward passes alone; some five minutes on a core, where fusing has nothing left to gain
 
 
-def take_pack(queue: deque[AnyJob], seconds_an_epoch: float | None, workers: int) -> tuple[AnyJob, ...]:
+def take_pack(queue: deque[AnyJob], seconds_an_epoch: float | None, workers: int, images: int) -> tuple[AnyJob, ...]:
     """Jobs of the first network, and of as many more as are expected to be done in PACK_SECONDS.
 
     At most half of a worker's share of the networks that wait, so that none runs dry while another has a long pack;
-    where fewer networks wait than there are workers, the seeds of one are shared out. A pruning goes alone.
+    where fewer networks wait than there are workers, the seeds of one are shared out. A pruning goes alone, and so does
+    a training on so many images that takes minutes: its result is known, and kept, as soon as it is there.
     """
-    if isinstance(queue[0], PruneJob):
+    first = queue[0]
+    if isinstance(first, PruneJob) or count_cost(first.architecture).macs * images * first.epochs > LONG_MACS:
         return (queue.popleft(),)
     return _take_trainings(cast("deque[Job]", queue), seconds_an_epoch, workers)  # prunings stand in front of them
 

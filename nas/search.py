@@ -47,6 +47,7 @@ class Search:
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
         self._budget, self._on_progress = plan.problem.budget, on_progress
+        self._images = len(dataset.splits["train"])
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
@@ -89,7 +90,7 @@ class Search:
     def ask(self) -> tuple[AnyJob, ...]:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
-            given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers)
+            given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers, self._images)
             found = self.store.results(job.id for job in given if isinstance(job, Job))  # from another search
             self._keep_stored(found)
             pack = tuple(job for job in given if isinstance(job, PruneJob) or not self._is_done(job, found))
