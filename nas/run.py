@@ -49,7 +49,8 @@ def run_search(
         with ProgressView(progress) as view:
             search = Search(plan, store, dataset, view.update, view.say)
             if search.kept:
-                progress.print(f"{search.kept} of {plan.trainings} trainings are in {store.path} already")
+                known = len(search.networks) * spec.train.seeds
+                progress.print(f"{search.kept} of {known} trainings are in {store.path} already")
             search.report()
             if not search.finished():
                 if local:
