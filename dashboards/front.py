@@ -126,7 +126,7 @@ class Front:
     failed: tuple[FailedTraining, ...]
     study: tuple[ScoredNetwork, ...]  # all networks of a study, with their test figures
     networks: tuple[ScoredNetwork, ...]  # all that have all their seeds, in the order of their first trials
-    compares: bool  # whether some are there to be compared with: baselines of equal cost
+    compares: bool  # whether methods are compared at one budget: then all networks have test figures in the end
     data: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -164,6 +164,7 @@ def read_front(store: Store, name: str) -> Front:
     waiting = [network.id for network in judged.values() if fresh and network.confirmed is None]
     is_study = search.spec.get("study") is not None  # whose networks have a budget each: none is the best of all
     winner = None if waiting or is_study else max(front, key=_rank, default=None)
+    compares = any(method["name"] != "compensation" for method in search.spec["methods"])
     return Front(
         name=name,
         complete=search.finished,
@@ -174,8 +175,8 @@ def read_front(store: Store, name: str) -> Front:
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
         study=tuple(_with_test(store, network, results) for network in networks if network.original),
-        networks=tuple(networks),
-        compares=any(method["name"] != "compensation" for method in search.spec["methods"]),
+        networks=tuple(_with_test(store, network, results) if compares else network for network in networks),
+        compares=compares,
         data=search.data,
     )
 

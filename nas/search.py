@@ -208,8 +208,12 @@ class Search:
         return [job for job in jobs if job.origin is None or course.step_of[job.origin.id] in course.results]
 
     def _test_jobs(self, front: Front, given_up: Set[str]) -> list[Job]:
-        """Base and winner on test, in a study all networks, seed by seed, where that was not done before."""
-        networks = {network.id: network for network in (front.base, front.winner) if network is not None}
+        """Base and winner on test, seed by seed, where that was not done before.
+
+        All networks in a study, and where methods are compared at one budget.
+        """
+        shown = front.networks if front.compares else (front.base, front.winner)
+        networks = {network.id: network for network in shown if network is not None}
         ids = [job_id for network in networks.values() for job_id in network.final_job_ids.values()]
         if self.spec.study is not None:  # a study compares all its networks on test, once
             ids = [job.id for job in self._course.jobs.values()]

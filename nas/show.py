@@ -128,7 +128,7 @@ def _columns(front: Front) -> tuple[str, ...]:
     costs = ("method", "px", "params", "MACs", *(("ms",) if _is_timed(front) else ()))
     if any(network.confirmed for network in front.front):
         return (*costs, "validation", "fresh seeds", "")
-    return (*costs, "validation accuracy", "seconds", "")
+    return (*costs, "validation", "test", "") if front.compares else (*costs, "validation accuracy", "seconds", "")
 
 
 def _is_timed(front: Front) -> bool:
@@ -138,15 +138,16 @@ def _is_timed(front: Front) -> bool:
 def _row(front: Front, network: ScoredNetwork) -> list[str]:
     confirmed = any(one.confirmed for one in front.front)
     last = f"{network.seconds:.1f}"
-    if confirmed:
-        last = score_text(network.confirmed, plus_minus="±") if network.confirmed else ""
+    if confirmed or front.compares:
+        score = network.confirmed if confirmed else network.test
+        last = score_text(score, plus_minus="±") if score else ""
     return [
         network.method,
         str(network.resolution),
         f"{network.costs['params']:,}",
         f"{network.costs['macs']:,}",
         *([f"{network.costs[LATENCY]:.4g}"] if _is_timed(front) else []),
-        score_text(network.validation, plus_minus="±" if confirmed else " ± "),
+        score_text(network.validation, plus_minus="±" if confirmed or front.compares else " ± "),
         last,
     ]
 

@@ -32,7 +32,7 @@ class SplitSettings(BaseModel):
         0.2,
         gt=0,
         lt=0.5,
-        description="Share that is scored once, for base and winner alone; a test split of the source's own is kept.",
+        description="Share that is scored once, in the end; a test split of the source's own is kept.",
     )
     seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the split.")
 

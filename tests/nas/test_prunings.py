@@ -65,12 +65,14 @@ def test_networks_come_with_the_prunings(plan: Plan, store: Store, dataset: Data
     assert prunings[0].architecture == plan.base.architecture
     tests = [job for job in asked if job.kind == "test"]
     assert asked.index(tests[0]) == len(asked) - len(tests)
+    assert len(tests) == 2 * 6, "methods are compared: all of them on test, once"
     assert len({job.id for job in asked}) == len(asked)
     front = read_front(store, "small")
     assert front.trained == 6
     assert front.winner is not None
     assert {one.method for one in front.networks} == {*methods_of(store)}
-    assert [line.partition(":")[0] for line in lines if "recorded" in line] == [
+    assert all(one.test is not None for one in front.networks)
+    assert [line.partition(":")[0] for line in lines if "networks recorded" in line] == [
         f"neuralscale, iteration {i}" for i in (1, 2, 3)
     ]
     descent = store.search("small").data["descents"]["neuralscale"]
