@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dashboards.descent import DescentData, IterationRow, descent_figure, read_descent_data
-from nas.tables import duration, make_table
+from nas.tables import duration, make_table, short_number
 from search_spaces import NasError
 from trials.files import write_atomically
 from trials.store import Store
@@ -25,13 +25,15 @@ def read_descent(name: str, storage: str) -> DescentData:
 def print_descent(console: Console, data: DescentData) -> None:
     """A row for each iteration, then a table of the widths."""
     cost = data.iterations[0].law.cost.replace("_", " ")
-    columns = ("", "networks", "tau from", "to", "R^2 of the fits", "scaled to", "change", "time")
+    columns = ("", "networks", "tau", "R^2 of the fits", "scaled to", "change", "time")
     table = make_table(*columns, title=f"{data.search}: iterations of the descent, tau in {cost}")
     for one in data.iterations:
-        table.add_row(str(one.number), *_fit_cells(one), f"{one.tau:,.0f}", f"{one.change:.1%}", duration(one.seconds))
+        table.add_row(
+            str(one.number), *_fit_cells(one), short_number(one.tau), f"{one.change:.1%}", duration(one.seconds)
+        )
     console.print(table)
     if any(one.law.extrapolates(one.tau) for one in data.iterations):
-        line = "extrapolated where the network is scaled to a tau outside of what was recorded (tau from, to)"
+        line = "extrapolated where the network is scaled to a tau outside of what was recorded"
         console.print(line, highlight=False, soft_wrap=True)
     widths = make_table(
         "width group", "base", *(str(one.number) for one in data.iterations), title=f"widths at the base's {cost}",
@@ -50,9 +52,9 @@ def print_descent(console: Console, data: DescentData) -> None:
 def _fit_cells(one: IterationRow) -> list[str]:
     law = one.law
     if law.tau_range is None or law.r2 is None:
-        return [str(len(one.rows)), "", "", "no fit"]
-    low, high = law.tau_range
-    return [str(law.rows), f"{low:,.0f}", f"{high:,.0f}", f"{min(law.r2):.3f} to {max(law.r2):.3f}"]
+        return [str(len(one.rows)), "", "no fit"]
+    low, high = map(short_number, law.tau_range)
+    return [str(law.rows), f"{low} to {high}", f"{min(law.r2):.3f} to {max(law.r2):.3f}"]
 
 
 def write_fit(data: DescentData, iteration: int | None, path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from nas.tables import duration, short_number
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.5, "0.5"),
+        (18, "18"),
+        (999.4, "999"),
+        (999.6, "1K"),
+        (13_979, "14K"),
+        (904_431, "904K"),
+        (999_600, "1M"),
+        (4_234_222, "4.23M"),
+        (1e9, "1G"),
+    ],
+)
+def test_short_numbers(number: float, text: str) -> None:
+    assert short_number(number) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (190, "3 min 10 s"), (7500, "2 h 5 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
