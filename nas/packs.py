@@ -41,13 +41,13 @@ def _take_trainings(queue: deque[Job], seconds_an_epoch: float | None, workers: 
 
 
 def _take_network(queue: deque[Job]) -> tuple[Job, ...]:
-    """The jobs at the queue's head that are of one network."""
+    """The jobs at the queue's head that are of one network, trained in one way."""
     first = queue.popleft()
     jobs = [first]
-    while queue and (queue[0].kind, queue[0].architecture, queue[0].until) == (
-        first.kind,
-        first.architecture,
-        first.until,
-    ):
+    while queue and _kind(queue[0]) == _kind(first):
         jobs.append(queue.popleft())
     return tuple(jobs)
+
+
+def _kind(job: Job) -> tuple[object, ...]:
+    return job.kind, job.architecture, job.until, job.recipe, job.origin is None

@@ -1,6 +1,7 @@
 """Which jobs a worker gets at once."""
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from search_spaces import Architecture, count_cost
 from search_spaces.zoo import make_network
 from tests.trials.test_job import make_job
 from trials.data import DataSettings
-from trials.job import AnyJob
+from trials.job import AnyJob, Job
 from trials.prune_job import PruneJob
 from trials.prune_settings import PruneSettings
 
@@ -54,3 +55,10 @@ def test_a_long_training_goes_alone(over: bool, size: int) -> None:
     images = LONG_MACS / count_cost(NETWORKS[0]).macs / epochs
     queue = deque(trainings(NETWORKS, epochs=epochs))
     assert len(take_pack(queue, None, 2, int(images) + over)) == size
+
+
+def test_fine_tuning_is_apart_from_training_afresh() -> None:
+    jobs = trainings(NETWORKS[:1])
+    tuned: list[AnyJob] = [replace(job, origin=make_job(NETWORKS[1])) for job in jobs if isinstance(job, Job)]
+    queue = deque([*jobs, *tuned, *trainings(NETWORKS[2:])])
+    assert [take_pack(queue, None, 2, 100), take_pack(queue, None, 2, 100)] == [tuple(jobs), tuple(tuned)]
