@@ -1,10 +1,37 @@
 """Isometric networks (Sandler et al. 2019, "Non-discriminative data or weak model?", table 2)."""
 
+from dataclasses import dataclass
+
 from search_spaces.architecture import Architecture
+from search_spaces.formulas import Integers
 from search_spaces.ops import Activation, Linear, Resize, SpaceToDepth
 from search_spaces.sketch import Sketch
 from search_spaces.zoo.blocks import Inverted, add_classifier, add_conv, add_inverted_residual, add_pool, conv
 from search_spaces.zoo.checks import check_count, check_factor
+
+HIDDEN = 1280  # features of the hidden linear layer, which the multiplier leaves alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsometricWidths:
+    """Channels of all convs: blocks in and out, expanded and squeezed inside of them, and the last conv."""
+
+    bottleneck: int
+    expanded: int
+    squeezed: int
+    head: int
+
+
+def isometric_widths(multiplier: float) -> IsometricWidths:
+    """The widths at a multiplier, rounded to integers, the squeezed one down; raises NetworkError for no multiplier."""
+    check_factor("multiplier", multiplier)
+    bottleneck, expanded, head = (max(1, round(width * multiplier)) for width in (64, 384, 768))
+    return IsometricWidths(bottleneck=bottleneck, expanded=expanded, squeezed=max(1, expanded // 4), head=head)
+
+
+def fold_block(resolution: Integers, internal: Integers) -> Integers:
+    """Block of the space-to-depth that brings an image to `internal` px, after a resize if need be. Elementwise."""
+    return -(-resolution // internal)
 
 
 def isometric(
@@ -24,29 +51,26 @@ def isometric(
     """
     check_count("depth", depth, most=1024)
     check_count("internal", internal, most=4096)
-    check_factor("multiplier", multiplier)
-    bottleneck, expanded, head = (_scaled(width, multiplier) for width in (64, 384, 768))
+    widths = isometric_widths(multiplier)
     sketch = Sketch((channels, resolution, resolution))
     _add_fold(sketch, resolution, internal)
-    add_conv(sketch, "stem", conv(bottleneck, 1), "hardswish")
-    block = Inverted(expanded=conv(expanded, 1), width=bottleneck, squeezed=max(1, expanded // 4), function="hardswish")
+    add_conv(sketch, "stem", conv(widths.bottleneck, 1), "hardswish")
+    block = Inverted(
+        expanded=conv(widths.expanded, 1), width=widths.bottleneck, squeezed=widths.squeezed, function="hardswish"
+    )
     for i in range(depth):
         add_inverted_residual(sketch, f"block{i}", block)
-    add_conv(sketch, "head", conv(head, 1), "hardswish")
+    add_conv(sketch, "head", conv(widths.head, 1), "hardswish")
     add_pool(sketch)
-    sketch.add("hidden", Linear(out_features=1280))
+    sketch.add("hidden", Linear(out_features=HIDDEN))
     sketch.add("hidden_hardswish", Activation(function="hardswish"))
     add_classifier(sketch, classes)
     return sketch.finish()
 
 
-def _scaled(width: int, multiplier: float) -> int:
-    return max(1, round(width * multiplier))
-
-
 def _add_fold(sketch: Sketch, resolution: int, internal: int) -> None:
     check_count("resolution", resolution, most=2**24)
-    block = -(-resolution // internal)
+    block = fold_block(resolution, internal)
     if block * internal != resolution:
         sketch.add("resize", Resize(function="bilinear", size=block * internal))
     if block > 1:
