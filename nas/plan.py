@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from nas.compensation import compensation_candidates
+from nas.isometric import isometric_candidates
 from nas.method_spec import CompensationSpec
-from nas.problem import Candidate, CandidateSet, LatencyOf, Problem, make_problem
+from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
+from nas.resolution_spec import IsometricSpec
 from nas.scaled import check_budget, static_candidates
 from nas.spec import Spec
 from nas.study import make_study
@@ -101,7 +103,7 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     `allow_code` lets a base be made by code of the user's own; `latency_of` measures where the spec asks for latency.
     """
     problem = make_problem(spec, allow_code=allow_code, latency_of=latency_of)
-    found = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
+    found = NOTHING
     if not spec.methods:
         _check_base(problem)
     if spec.study is not None:
@@ -110,7 +112,9 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     made: list[Candidate] = []
     for method in spec.methods:
         if isinstance(method, CompensationSpec):
-            found = compensation_candidates(problem, method, latency_of)
+            found += compensation_candidates(problem, method, latency_of)
+        elif isinstance(method, IsometricSpec):
+            found += isometric_candidates(problem, method)
         elif isinstance(method, PRUNING_METHODS):
             check_budget(problem, method)
         else:

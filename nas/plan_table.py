@@ -13,14 +13,18 @@ from search_spaces import LATENCY, Architecture
 from search_spaces.width_groups import find_width_groups
 
 MOST_SHOWN = 40  # networks in the table
+_ISOMETRIC = ("internal_resolution", "depth", "multiplier")
 
 
 def print_plan(console: Console, plan: Plan) -> None:
     """What would be trained, without the time."""
     spec, listing = plan.problem.spec, plan.to_json()
-    compensation = [network for network in plan.found.chosen if not network.is_scaled]
     scaled = [network for network in plan.found.chosen if network.is_scaled]
-    console.print(f"[bold]{spec.name}[/]: {_summary(plan, len(compensation), len(scaled))}", highlight=False)
+    isometric = [network for network in plan.found.chosen if network.method == "isometric"]
+    compensation = [network for network in plan.found.chosen if network not in (*scaled, *isometric)]
+    console.print(
+        f"[bold]{spec.name}[/]: {_summary(plan, len(compensation) + len(isometric), len(scaled))}", highlight=False
+    )
     if plan.found.choice:
         counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
         console.print(f"{counts}; {plan.found.choice}", highlight=False)
@@ -35,10 +39,12 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(line, highlight=False)
     for line in plan.prunings:
         console.print(line, markup=False, highlight=False)
-    if compensation or not scaled:
+    if compensation or not (scaled or isometric):
         _print_networks(console, plan, [plan.base, *compensation])
     if scaled:
         _print_scaled(console, plan, scaled if compensation else [plan.base, *scaled])
+    if isometric:
+        _print_isometric(console, plan, isometric if compensation or scaled else [plan.base, *isometric])
     if spec.train.confirm:
         console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
 
@@ -74,6 +80,23 @@ def _print_scaled(console: Console, plan: Plan, networks: Sequence[Candidate]) -
     console.print(table)
 
 
+def _print_isometric(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
+    title = f"to be trained, each with {plan.problem.spec.train.seeds} seeds"
+    columns = ("method", "px", "internal", "depth", "multiplier", "params", "MACs", "activations")
+    table = make_table(*columns, title=title, left=("method",))
+    for network in networks[:MOST_SHOWN]:
+        own = [f"{network.choice[name]:g}" if name in network.choice else "" for name in _ISOMETRIC]
+        costs = [f"{cost:,}" for cost in network.cost.bounded().values()]
+        table.add_row(network.method, str(network.architecture.resolution), *own, *costs)
+    console.print(table)
+    _print_left_out(console, networks)
+
+
+def _print_left_out(console: Console, networks: Sequence[Candidate]) -> None:
+    if len(networks) > MOST_SHOWN:
+        console.print(f"and {len(networks) - MOST_SHOWN:,} more: --json lists all", highlight=False)
+
+
 def widths_text(network: Architecture) -> str:
     """Widths of the groups, as 64 128 256x2 512x4."""
     runs = [(width, len(list(same))) for width, same in groupby(find_width_groups(network).widths)]
@@ -89,8 +112,7 @@ def _print_networks(console: Console, plan: Plan, networks: Sequence[Candidate])
     for network in networks[:MOST_SHOWN]:
         table.add_row(*_row(network))
     console.print(table)
-    if len(networks) > MOST_SHOWN:
-        console.print(f"and {len(networks) - MOST_SHOWN:,} more: --json lists all", highlight=False)
+    _print_left_out(console, networks)
 
 
 def _print_costs(console: Console, listing: dict[str, Any]) -> None:
@@ -115,7 +137,7 @@ def _row(network: Candidate) -> list[str]:
     ]
 
 
-def _first_conv(choice: Mapping[str, int]) -> str:
+def _first_conv(choice: Mapping[str, int | float]) -> str:
     """conv1 as "30 of 5x5/2+1"."""
     if "conv1_channels" in choice and "conv1_kernel" not in choice:  # of approach I
         return f"{choice['conv1_channels']} filters"
@@ -124,7 +146,7 @@ def _first_conv(choice: Mapping[str, int]) -> str:
     return f"{count}{_window(choice, 'conv1')}{dilation}"
 
 
-def _behind(choice: Mapping[str, int]) -> str:
+def _behind(choice: Mapping[str, int | float]) -> str:
     """What is changed behind conv1."""
     parts = ["pool " + _window(choice, "pool")] if "pool_kernel" in choice else []
     if "conv2_kernel" in choice:
@@ -135,7 +157,7 @@ def _behind(choice: Mapping[str, int]) -> str:
     return ", ".join(parts)
 
 
-def _window(choice: Mapping[str, int], layer: str) -> str:
+def _window(choice: Mapping[str, int | float], layer: str) -> str:
     kernel = f"{choice[f'{layer}_kernel']}x{choice[f'{layer}_kernel']}" if f"{layer}_kernel" in choice else ""
     moved = f"/{choice[f'{layer}_stride']}+{choice[f'{layer}_padding']}" if f"{layer}_stride" in choice else ""
     return kernel + moved

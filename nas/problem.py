@@ -14,7 +14,7 @@ from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from nas.width_spec import WIDTH_METHODS
-from search_spaces import LATENCY, Architecture, Budget, Cost, base_row, content_id, count_cost, count_coverage
+from search_spaces import COSTS, LATENCY, Architecture, Budget, Cost, base_row, content_id, count_cost, count_coverage
 from trials import Job
 from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
@@ -53,7 +53,7 @@ class Candidate:
     """A network that a method proposes: where it comes from, what was chosen in it, what it costs."""
 
     method: str
-    choice: Mapping[str, int]
+    choice: Mapping[str, int | float]
     architecture: Architecture
     cost: Cost
     latency_ms: float | None = None  # measured only where the spec asks for it
@@ -143,6 +143,19 @@ class CandidateSet:
     chosen: tuple[Candidate, ...]
     feasible: Mapping[str, int] = field(default_factory=dict)
     choice: str = ""
+
+    def __add__(self, other: "CandidateSet") -> "CandidateSet":
+        """What two methods found."""
+        return CandidateSet(
+            enumerated=self.enumerated + other.enumerated,
+            costs=np.concatenate([self.costs, other.costs]),
+            chosen=(*self.chosen, *other.chosen),
+            feasible={**self.feasible, **other.feasible},
+            choice="; ".join(choice for choice in (self.choice, other.choice) if choice),
+        )
+
+
+NOTHING = CandidateSet(enumerated=0, costs=np.empty((0, len(COSTS)), np.int64), chosen=())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ class Prunings:
             self._store.extend(name, stored, list(job_ids), {"descents": descents})
 
 
-def prune_record(problem: Problem, job: PruneJob, spans: Mapping[str, Sequence[int | str]]) -> TrialRecord:
+def prune_record(problem: Problem, job: PruneJob, spans: Mapping[str, Sequence[int | float | str]]) -> TrialRecord:
     """How a pruning that failed appears in Optuna."""
     methods = [method.name for method in problem.spec.methods]
     method = "neuralscale" if "neuralscale" in methods else "morphnet"

@@ -1,6 +1,6 @@
 """Networks whose widths follow a law to the budget: NeuralScale's own, and the baselines that it is compared with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import floor
@@ -8,7 +8,7 @@ from math import floor
 from nas.problem import Candidate, FineTuning, Problem
 from nas.spec_errors import SpecError
 from nas.width_spec import ConvCutSpec, MagnitudeSpec, UniformSpec, WidthMethod
-from search_spaces import COSTS, Architecture, BudgetError, NetworkError, count_cost
+from search_spaces import COSTS, Architecture, Budget, BudgetError, NetworkError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.conv_shortcuts import with_conv_shortcuts
 from search_spaces.narrowing import narrowed
@@ -110,9 +110,9 @@ def _within(problem: Problem, share: float, scaled: Callable[[float], Candidate]
 
     Of TRIES that are tried, by bisection of the share of the bounds on what is counted that networks are scaled to.
     """
-    bounds = {name: share * bound for name, bound in problem.budget.bounds.items()}
+    budget = Budget(bounds={name: share * bound for name, bound in problem.budget.bounds.items()})
     made = scaled(1.0)
-    if _keeps(made, bounds):
+    if budget.keeps(made.costs):
         return made
     low, high, found = 0.0, 1.0, None  # 0: NARROWEST of the bounds, 1: all of them, logarithmic between
     for _ in range(TRIES):
@@ -122,21 +122,18 @@ def _within(problem: Problem, share: float, scaled: Callable[[float], Candidate]
         except BudgetError:  # narrower than the floors
             low = middle
             continue
-        if _keeps(made, bounds):
+        if budget.keeps(made.costs):
             low, found = middle, made
         else:
             high = middle
     if found is None:
+        bounds = budget.bounds
         name = max(bounds, key=lambda name: made.costs[name] / bounds[name])
         raise BudgetError(
             f"{name} must be kept, but allows {bounds[name]:.4g} and the narrowest of {TRIES + 1} networks has "
             f"{made.costs[name]:.4g}; raise it"
         )
     return found
-
-
-def _keeps(candidate: Candidate, bounds: Mapping[str, float]) -> bool:
-    return all(candidate.costs[name] <= bound for name, bound in bounds.items())
 
 
 def _finetuned(problem: Problem, method: MagnitudeSpec, uniform: Candidate) -> Candidate:

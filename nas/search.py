@@ -276,13 +276,13 @@ class Search:
         )
 
 
-def _params(network: Candidate) -> dict[str, int | str]:
+def _params(network: Candidate) -> dict[str, int | float | str]:
     # iterations of a method are one method: Optuna wants to know all of them from the first trial on
     method = network.method.partition("-")[0] if "iteration" in network.choice else network.method
     return {"method": method, "resolution": network.architecture.resolution, **network.choice}
 
 
-def _spans(networks: list[Candidate], spec: Spec) -> dict[str, list[int | str]]:
+def _spans(networks: list[Candidate], spec: Spec) -> dict[str, list[int | float | str]]:
     """All values of every parameter over the networks; methods also of networks that are not known yet."""
     rows = [_params(network) for network in networks]
     names = dict.fromkeys(name for row in rows for name in row)

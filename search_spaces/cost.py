@@ -110,3 +110,7 @@ class Budget:
     def slack(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Cost minus bound for every bound; a network is feasible when all are at most 0. Milliseconds to 6 digits."""
         return {name: round(costs[name] - bound, 6) for name, bound in self.bounds.items()}
+
+    def keeps(self, costs: Mapping[str, float]) -> bool:
+        """Whether no bound is exceeded."""
+        return all(slack <= 0 for slack in self.slack(costs).values())

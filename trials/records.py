@@ -13,8 +13,8 @@ class TrialRecord:
     `attributes` holds at least `job_id`.
     """
 
-    params: Mapping[str, int | str]
-    spans: Mapping[str, Sequence[int | str]]
+    params: Mapping[str, int | float | str]
+    spans: Mapping[str, Sequence[int | float | str]]
     attributes: Mapping[str, Any]
     objectives: Sequence[str]
     constraints: Mapping[str, float]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -249,11 +249,13 @@ def _open_optuna(url: str) -> RDBStorage:
         raise StoreError(f"the Optuna tables of {url} must be of the installed version, but: {reason}") from error
 
 
-def _distribution(values: Sequence[int | str]) -> BaseDistribution:
+def _distribution(values: Sequence[int | float | str]) -> BaseDistribution:
     """The span of the values, so that plots show what was searched."""
-    numbers = [value for value in values if isinstance(value, int)]
+    numbers = [value for value in values if not isinstance(value, str)]
+    if any(isinstance(value, float) for value in numbers):
+        return FloatDistribution(min(numbers), max(numbers))
     if numbers:
-        return IntDistribution(min(numbers), max(numbers))
+        return IntDistribution(int(min(numbers)), int(max(numbers)))
     return CategoricalDistribution(sorted(map(str, set(values))))
 
 
