@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -61,6 +61,7 @@ class ScoredNetwork:
     test: Score | None
     seconds: float
     job_ids: dict[int, str]
+    choice: Mapping[str, int | float] = field(default_factory=dict)  # what its method chose
     original: str = ""  # in a study, the id of the network that it is compared with; an original has its own
 
     @property
@@ -235,6 +236,7 @@ def _score_network(
         test=None,
         seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
         job_ids=job_ids,
+        choice=attributes.get("choice", {}),
         original=attributes.get("original", ""),
     )
 

@@ -111,3 +111,23 @@ def descent(
     for path in (fit, draw):
         if path is not None:
             typer.echo(f"wrote {path}")
+
+
+def grid(
+    name: options.Name,
+    draw: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw tables and trade-offs as .html.")] = None,
+    as_json: options.AsJson = False,
+    storage: options.Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show a search over isometric networks: input against internal resolution, width against resolution, costs."""
+    from nas.show_grid import draw_grid, print_grid, read_grid
+
+    points = read_grid(name, storage)
+    if draw is not None:
+        draw_grid(points, name, draw)
+    if as_json:
+        typer.echo(json.dumps([point.to_json() for point in points], indent=2))
+        return
+    print_grid(Console(), points)
+    if draw is not None:
+        typer.echo(f"wrote {draw}")

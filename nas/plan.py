@@ -115,12 +115,19 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
             found += compensation_candidates(problem, method, latency_of)
         elif isinstance(method, IsometricSpec):
             found += isometric_candidates(problem, method)
+            problem = replace(problem, base=_as_point(problem.base, found.chosen))
         elif isinstance(method, PRUNING_METHODS):
             check_budget(problem, method)
         else:
             made += static_candidates(problem, method)
     chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]
     return Plan(problem=problem, found=replace(found, chosen=different(chosen, {problem.base.id})))
+
+
+def _as_point(base: Candidate, points: Iterable[Candidate]) -> Candidate:
+    """The base with the choice of the point that it is, if it is one of a grid."""
+    same = next((point for point in points if point.id == base.id), None)
+    return base if same is None else replace(base, choice=same.choice)
 
 
 def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:

@@ -265,6 +265,7 @@ class Search:
                 "role": "confirm" if self._course.is_fresh(step) else "search",
                 "images_id": job.images_id,
                 "coverage": network.coverage,
+                "choice": dict(network.choice),
                 **({"original": network.original} if network.original else {}),
                 **({} if network.extrapolated is None else {"extrapolated": network.extrapolated}),
                 **network.cost.to_json(),

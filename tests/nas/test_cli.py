@@ -23,6 +23,7 @@ COMMANDS = {
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
     ],
     "descent": ["name", "--fit", "--iteration", "--draw", "--json", "--storage"],
+    "grid": ["name", "--draw", "--json", "--storage"],
     "scale": [
         "network", "--fit", "--params", "--macs", "--activation", "--resolution", "--classes", "--channels",
         "--multiple", "--floor", "--allow-code", "--json",

@@ -47,6 +47,15 @@ def test_every_feasible_point_is_a_candidate(small: Callable[..., Spec]) -> None
         assert plan.problem.budget.keeps(candidate.costs)
 
 
+def test_a_base_that_is_a_point_of_the_grid_is_one(small: Callable[..., Spec]) -> None:
+    base = {"network": "isometric:depth=1,internal=4,multiplier=0.25", "resolution": 7}
+    plan = make_plan(small(base=base, budget=BUDGET, methods=[METHOD], search={"max_candidates": 99}))
+    assert plan.base.choice == {"depth": 1, "multiplier": 0.25, "internal_resolution": 4}
+    assert plan.base.method == "base"
+    assert {network.id for network in plan.networks} == feasible()
+    assert len(plan.networks) == len(feasible())
+
+
 def test_some_are_drawn_by_seed(small: Callable[..., Spec]) -> None:
     def drawn(seed: int) -> list[str]:
         search = {"max_candidates": 4, "seed": seed}
