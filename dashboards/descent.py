@@ -50,9 +50,10 @@ class IterationRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DescentData:
-    """A descent: names of the groups [G], the iterations, why it ended (nothing while it goes on)."""
+    """A descent: what tau counts, names of the groups [G], the iterations, why it ended (nothing while it goes on)."""
 
     search: str
+    tau: str
     groups: tuple[str, ...]
     iterations: tuple[IterationRow, ...]
     ended: str
@@ -61,6 +62,7 @@ class DescentData:
         """The listing of `nas descent --json`."""
         return {
             "search": self.search,
+            "tau": self.tau,
             "groups": list(self.groups),
             "iterations": [one.to_json() for one in self.iterations],
             "ended": self.ended,
@@ -77,6 +79,7 @@ def read_descent_data(store: Store, name: str) -> DescentData:
     records = store.prunings(one["job_id"] for one in kept["iterations"])
     return DescentData(
         search=name,
+        tau=kept["tau"],
         groups=tuple(kept["groups"]),
         iterations=tuple(_row(one, records[one["job_id"]].rows) for one in kept["iterations"]),
         ended=kept["ended"],
@@ -103,14 +106,14 @@ def descent_figure(data: DescentData) -> go.Figure:
     with its law (figure 2).
     """
     last = data.iterations[-1]
-    cost = last.law.cost.replace("_", " ")
+    cost = data.tau.replace("_", " ")
     figure = make_subplots(
         cols=2,
         subplot_titles=(
             f"widths at the base's {cost}, by iteration",
             f"record of iteration {last.number} and its law" if not last.unfitted else "no law could be fitted",
         ),
-        horizontal_spacing=0.08,
+        horizontal_spacing=0.1,
     )
     shades = _shades(len(data.iterations))
     rows = [("base", data.iterations[0].begun, {"color": BASE_COLOUR, "dash": "dash"})]
@@ -119,7 +122,7 @@ def descent_figure(data: DescentData) -> go.Figure:
     for name, widths, line in rows:
         figure.add_scatter(x=data.groups, y=widths, name=name, line=line, col=1, row=1)
     for i, (group, colour) in enumerate(zip(data.groups, _shades(len(data.groups), "Turbo"), strict=True)):
-        tau = [getattr(row, last.law.cost) for row in last.rows]
+        tau = [getattr(row, data.tau) for row in last.rows]
         figure.add_scatter(
             x=tau,
             y=[row.widths[i] for row in last.rows],
@@ -142,11 +145,12 @@ def descent_figure(data: DescentData) -> go.Figure:
                 col=2,
                 row=1,
             )
-    figure.update_xaxes(title_text="layer", col=1, row=1)
+    figure.update_xaxes(tickangle=-60, automargin=True, col=1, row=1)
     figure.update_yaxes(title_text="channels", rangemode="tozero", col=1, row=1)
     figure.update_xaxes(title_text=cost, type="log", col=2, row=1)
     figure.update_yaxes(title_text="channels", type="log", col=2, row=1)
-    figure.update_layout(template="plotly_white", title=f"{data.search}: architecture descent", height=520)
+    height = max(520, 160 + 20 * (len(data.groups) + len(data.iterations)))  # of the legend, above all
+    figure.update_layout(template="plotly_white", title=f"{data.search}: architecture descent", height=height)
     return figure
 
 

@@ -91,6 +91,7 @@ class ScoredNetwork:
             **({"confirmed_accuracy": self.confirmed.to_json()} if self.confirmed else {}),
             "seconds": self.seconds,
             **({"test_accuracy": self.test.to_json()} if self.test else {}),
+            **({"choice": dict(self.choice)} if self.choice else {}),
         }
 
 

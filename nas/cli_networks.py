@@ -99,6 +99,8 @@ def descent(
     """Show NeuralScale's iterations in a search: the fits, and the widths that they lead to."""
     from nas.show_descent import draw_descent, print_descent, read_descent, write_fit
 
+    if iteration is not None and fit is None:
+        raise NasError("--iteration is for --fit, which is not asked for; add it or leave it out")
     found = read_descent(name, storage)
     if fit is not None:
         write_fit(found, iteration, fit)

@@ -6,11 +6,13 @@ base costs (3): the next iteration prunes that, from fresh weights. G width grou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 from nas.problem import Problem
+from nas.scaled import least_widths
 from nas.width_spec import MorphNetSpec, NeuralScaleSpec
-from search_spaces import Architecture, FitError
+from search_spaces import Architecture, BudgetError, FitError
 from search_spaces.batch_cost import BatchCost
 from search_spaces.power_law import PowerLaw, fit_power_law, uniform_law
 from search_spaces.scaling import scale_to
@@ -89,6 +91,7 @@ def descend(
     base = problem.base.architecture
     batch = BatchCost(base)
     widths, done = batch.groups.widths, list[Iteration]()
+    floors = least_widths(problem, settings)
     bound: dict[str, float] = {settings.tau: problem.base.cost.bounded()[settings.tau]}
     for number in range(1, settings.iterations + 1):
         network = with_widths(base, widths, batch.groups)
@@ -97,7 +100,10 @@ def descend(
             ended = f"iteration {number} failed: {failed[job.id]}" if job.id in failed else ""
             return Descent(iterations=tuple(done), wanted=None if ended else job, ended=ended)
         law, unfitted = fit_record(network, records[job.id], settings.tau)
-        tau, scaled = _scaled(batch, law, bound, settings)
+        try:
+            tau, scaled = _scaled(batch, law, bound, settings, floors)
+        except BudgetError as error:
+            return Descent(iterations=tuple(done), wanted=None, ended=f"iteration {number}: {error}")
         change = sum(abs(new - old) for new, old in zip(scaled, widths, strict=True)) / sum(widths)
         done.append(
             Iteration(
@@ -113,6 +119,9 @@ def descend(
             )
         )
         widths = scaled
+        if unfitted:
+            ended = f"iteration {number} gave no fit, so its network is scaled uniformly"
+            return Descent(iterations=tuple(done), wanted=None, ended=ended)
         if change <= settings.threshold:
             ended = f"iteration {number} changed the widths by {change:.1%}, no more than {settings.threshold:.1%}"
             return Descent(iterations=tuple(done), wanted=None, ended=ended)
@@ -120,13 +129,15 @@ def descend(
 
 
 def _scaled(
-    batch: BatchCost, law: PowerLaw, bound: Mapping[str, float], settings: NeuralScaleSpec
+    batch: BatchCost, law: PowerLaw, bound: Mapping[str, float], settings: NeuralScaleSpec, floors: Sequence[int]
 ) -> tuple[float, tuple[int, ...]]:
     """tau and the widths [G] there, at the base's cost."""
     if settings.solver == "sgd" and law.cost == settings.tau:  # the uniform law counts params
         found = descend_tau(batch, law, int(bound[settings.tau]))
-        return found.tau, found.widths
-    exact = scale_to(batch, law, bound, floors=settings.floor, multiple=settings.multiple)
+        steps = [lcm(group.divisor, settings.multiple) for group in batch.groups.groups]
+        rows = zip(found.widths, floors, steps, strict=True)
+        return found.tau, tuple(max(width // step, -(-least // step)) * step for width, least, step in rows)
+    exact = scale_to(batch, law, bound, floors=floors, multiple=settings.multiple)
     return exact.tau, exact.widths
 
 
@@ -145,6 +156,11 @@ def prune_job(problem: Problem, network: Architecture, images_id: str, **changes
 def fit_record(network: Architecture, record: PruneResult, tau: str) -> tuple[PowerLaw, str]:
     """The law of a record; where it cannot be fitted, the uniform law of the network, and why."""
     rows = record.rows
+    if not rows:
+        return uniform_law(network), (
+            f"recording begins when every group has lost a channel, but the pruning ended before, after "
+            f"{len(record.steps)} steps; set prune.at_floor to leave-out, or prune.channels lower"
+        )
     try:
         return fit_power_law([row.widths for row in rows], [getattr(row, tau) for row in rows], tau), ""
     except FitError as error:

@@ -12,7 +12,7 @@ from nas.method_spec import CompensationSpec
 from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
 from nas.resolution_spec import IsometricSpec
-from nas.scaled import check_budget, static_candidates
+from nas.scaled import check_pruning, static_candidates
 from nas.spec import Spec
 from nas.study import make_study
 from nas.width_spec import PRUNING_METHODS, MorphNetSpec, NeuralScaleSpec
@@ -59,7 +59,7 @@ class Plan:
         """Epochs of all trainings with the seeds that networks are found with."""
         train, race = self.problem.spec.train, self.problem.spec.race
         if race is None:
-            return self.trainings * train.epochs
+            return sum(one.tuning.epochs if one.tuning else train.epochs for one in self.networks) * train.seeds
         return planned_epochs(len(self.networks), train.seeds, self.rungs, race)
 
     @property
@@ -117,7 +117,7 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
             found += isometric_candidates(problem, method)
             problem = replace(problem, base=_as_point(problem.base, found.chosen))
         elif isinstance(method, PRUNING_METHODS):
-            check_budget(problem, method)
+            check_pruning(problem, method)
         else:
             made += static_candidates(problem, method)
     chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]

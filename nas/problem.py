@@ -57,6 +57,7 @@ class Candidate:
     architecture: Architecture
     cost: Cost
     latency_ms: float | None = None  # measured only where the spec asks for it
+    share: float | None = None  # of the budget, where a method scales to one
     extrapolated: bool | None = None  # whether its widths were read off a law outside of what was recorded
     tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
@@ -77,7 +78,13 @@ class Candidate:
     @property
     def is_scaled(self) -> bool:
         """Whether its widths were scaled to the budget, and all else is the base's."""
-        return self.method.partition("-")[0] in WIDTH_METHODS
+        return self.family in WIDTH_METHODS
+
+    @property
+    def family(self) -> str:
+        """The method without iteration and share: Optuna wants to know all of them from the first trial on."""
+        name = self.method.partition(" ")[0]
+        return name.partition("-")[0] if "iteration" in self.choice else name
 
     @property
     def id(self) -> str:
@@ -96,6 +103,7 @@ class Candidate:
             "bounds": self.bounds,
             "tuning": tuning,
             "extrapolated": self.extrapolated,
+            "share": self.share,
         }
         return stored | {name: value for name, value in optional.items() if value is not None}
 
@@ -113,6 +121,7 @@ class Candidate:
             bounds=data.get("bounds"),
             tuning=FineTuning(**data["tuning"]) if "tuning" in data else None,
             extrapolated=data.get("extrapolated"),
+            share=data.get("share"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +136,7 @@ class Candidate:
             **({"original": self.original} if self.original else {}),
             **({"tuning": asdict(self.tuning)} if self.tuning else {}),
             **({} if self.extrapolated is None else {"extrapolated": self.extrapolated}),
+            **({} if self.share is None else {"share": self.share}),
             "choice": dict(self.choice),
         }
 

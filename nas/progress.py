@@ -21,3 +21,4 @@ class Progress:
     best: tuple[Candidate, float] | None
     base_accuracy: float | None
     seconds_left: float | None
+    pruning: str = ""  # what runs beside it, after which more networks are known

@@ -63,10 +63,13 @@ def _descent(problem: Problem, method: NeuralScaleSpec, images_id: str, records:
     for one in found.trained(method.trained):
         candidates += _candidates(problem, method, one.law, lines, one.number)
     return Proposal(
-        prunings={} if found.wanted is None else {f"iteration {len(found.iterations) + 1}": found.wanted},
+        prunings={}
+        if found.wanted is None
+        else {f"iteration {len(found.iterations) + 1} of at most {method.iterations}": found.wanted},
         candidates=tuple(candidates),
         descents={
             method.name: {
+                "tau": method.tau,
                 "groups": [group.name for group in find_width_groups(problem.base.architecture).groups],
                 "iterations": [one.to_json() for one in found.iterations],
                 "ended": found.ended,
@@ -109,7 +112,8 @@ def _candidates(
             lines.append(str(error))
             continue
         if made.extrapolated:
-            lines.append(f"{made.method}: EXTRAPOLATED: {made.cost.params:,} params lie outside of what was recorded")
+            size = f"{made.cost.bounded()[law.cost]:,} {law.cost}"
+            lines.append(f"{made.method}: EXTRAPOLATED: {size} lie outside of what was recorded")
         yield made
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from nas.problem import Candidate, Problem
 from nas.proposal import Proposal, propose
 from trials.prune_job import PruneJob, PruneResult
-from trials.store import Store, TrialRecord
+from trials.store import Store
 
 
 class Prunings:
@@ -30,6 +30,10 @@ class Prunings:
         """Who wants them."""
         return " and ".join(self._proposal.prunings)
 
+    def look_up(self, jobs: Sequence[PruneJob]) -> bool:
+        """Whether the store holds the record of one of these by now."""
+        return bool(jobs) and bool(self._store.prunings(job.id for job in jobs))
+
     def update(self, failed: Mapping[str, str]) -> tuple[Candidate, ...]:
         """All networks that are known, from the records in the store; `failed` are prunings given up, and why."""
         while True:
@@ -50,24 +54,3 @@ class Prunings:
         if networks or (descents and self._store.search(name).data.get("descents") != descents):
             stored = [network.to_stored() for network in networks]
             self._store.extend(name, stored, list(job_ids), {"descents": descents})
-
-
-def prune_record(problem: Problem, job: PruneJob, spans: Mapping[str, Sequence[int | float | str]]) -> TrialRecord:
-    """How a pruning that failed appears in Optuna."""
-    methods = [method.name for method in problem.spec.methods]
-    method = "neuralscale" if "neuralscale" in methods else "morphnet"
-    return TrialRecord(
-        params={"method": method},
-        spans=spans,
-        attributes={
-            "job_id": job.id,
-            "network_id": job.architecture.id,
-            "method": method,
-            "resolution": job.architecture.resolution,
-            "seed": job.seed,
-            "role": "prune",
-            "images_id": job.images_id,
-        },
-        objectives=problem.spec.objectives,
-        constraints={},
-    )

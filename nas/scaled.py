@@ -7,7 +7,7 @@ from math import floor
 
 from nas.problem import Candidate, FineTuning, Problem
 from nas.spec_errors import SpecError
-from nas.width_spec import ConvCutSpec, MagnitudeSpec, UniformSpec, WidthMethod
+from nas.width_spec import ConvCutSpec, MagnitudeSpec, MorphNetSpec, NeuralScaleSpec, UniformSpec, WidthMethod
 from search_spaces import COSTS, Architecture, Budget, BudgetError, NetworkError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.conv_shortcuts import with_conv_shortcuts
@@ -16,8 +16,10 @@ from search_spaces.power_law import PowerLaw, uniform_law
 from search_spaces.scaling import scale_to
 from search_spaces.width_groups import find_width_groups
 from search_spaces.widths import with_widths
+from trials.prune_ranking import find_prunable
 
 TRIES = 10  # networks tried for one that keeps a bound which no formula inverts: latency, above all
+PAPER_SHARE = 40 / 300  # of the training's epochs: those of fine-tuning in the NeuralScale paper, on CIFAR
 NARROWEST = 1 / 4096  # of the other bounds: where they begin
 WIDEST = 64  # times the base's parameters, where nothing but latency is bounded
 
@@ -32,22 +34,50 @@ def static_candidates(problem: Problem, method: UniformSpec | ConvCutSpec | Magn
         network = with_conv_shortcuts(base) if isinstance(method, ConvCutSpec) else base
         curve = Curve(network=network, law=uniform_law(network))
         finish = partial(_finetuned, problem, method) if isinstance(method, MagnitudeSpec) else None
-        return [scaled_candidate(problem, method, curve, share, finish) for share in method.shares]
+        made = [scaled_candidate(problem, method, curve, share, finish) for share in method.shares]
     except NetworkError as error:
         raise SpecError(f"methods: {method.name}: {error}") from error
+    for candidate in made:
+        if isinstance(method, MagnitudeSpec) and candidate.cost.params == problem.base.cost.params:
+            name, share = next(iter(problem.budget.bounds)), candidate.share or 1.0
+            rule = f"{name} must be below what the base costs, or magnitude removes nothing; lower it, or leave it out"
+            raise _of_share(method, share, BudgetError(rule))
+    return made
 
 
-def check_budget(problem: Problem, method: WidthMethod) -> None:
-    """Raises, before anything is pruned, what pruning cannot change: a budget below the floors, a base of no widths."""
+def check_pruning(problem: Problem, method: MorphNetSpec | NeuralScaleSpec) -> None:
+    """Raises, before anything is pruned, what pruning cannot change.
+
+    SpecError for a base of which nothing can be pruned, or that floors make larger than it is; BudgetError for a budget
+    below the floors.
+    """
     base = problem.base.architecture
     try:
-        for share in method.shares:
-            law = uniform_law(base)
-            scale_to(BatchCost(base), law, _counts(problem, share), floors=method.floor, multiple=method.multiple)
+        batch, law = BatchCost(base), uniform_law(base)
+        find_prunable(base, problem.spec.prune.settings())
     except NetworkError as error:
         raise SpecError(f"methods: {method.name}: {error}") from error
-    except BudgetError as error:
-        raise BudgetError(f"methods: {method.name}: budget.{error}") from error
+    for share in method.shares:
+        try:
+            scale_to(batch, law, _counts(problem, share), floors=method.floor, multiple=method.multiple)
+        except BudgetError as error:
+            raise _of_share(method, share, error) from error
+    if isinstance(method, NeuralScaleSpec):
+        own: dict[str, float] = {method.tau: float(problem.base.cost.bounded()[method.tau])}
+        try:
+            scale_to(batch, law, own, floors=least_widths(problem, method), multiple=method.multiple)
+        except BudgetError as error:
+            raise SpecError(f"methods: {method.name}: the base's own {error}") from error
+
+
+def least_widths(problem: Problem, method: NeuralScaleSpec) -> list[int]:
+    """The floors [G] between iterations: so wide that each group can lose channels, or it would never grow again."""
+    prune = problem.spec.prune.settings()
+    groups = find_width_groups(problem.base.architecture).groups
+    kept = [prune.floor if isinstance(prune.floor, int) else 1 for _ in groups]
+    return [
+        min(group.width, max(method.floor, least + group.divisor)) for group, least in zip(groups, kept, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +108,10 @@ def scaled_candidate(
         found = scale_to(batch, curve.law, bounds, floors=method.floor, multiple=method.multiple)
         made = with_widths(curve.network, found.widths, batch.groups)
         numbers = {} if iteration is None else {"iteration": iteration}
+        name = method.name if iteration is None else f"{method.name}-{iteration}"
         candidate = Candidate(
-            method=method.name if iteration is None else f"{method.name}-{iteration}",
+            method=name if share == 1 else f"{name} x{share:g}",
+            share=share,
             choice={**numbers, **channels_by_name(made)},
             architecture=made,
             cost=count_cost(made),
@@ -90,7 +122,12 @@ def scaled_candidate(
     try:
         return _within(problem, share, scaled)
     except BudgetError as error:
-        raise BudgetError(f"methods: {method.name}: budget.{error}") from error
+        raise _of_share(method, share, error) from error
+
+
+def _of_share(method: WidthMethod, share: float, error: BudgetError) -> BudgetError:
+    of = "" if share == 1 else f" (share {share:g} of the budget)"
+    return BudgetError(f"methods: {method.name}{of}: budget.{error}")
 
 
 def channels_by_name(network: Architecture) -> dict[str, int]:
@@ -141,16 +178,15 @@ def _finetuned(problem: Problem, method: MagnitudeSpec, uniform: Candidate) -> C
     base = problem.base.architecture
     own = find_width_groups(base).widths
     widths = [min(pair) for pair in zip(find_width_groups(uniform.architecture).widths, own, strict=True)]
-    if tuple(widths) == own:
-        name = next(iter(problem.budget.bounds))
-        raise BudgetError(
-            f"{name} must be below what the base costs, or magnitude removes nothing; lower it, or leave magnitude out"
-        )
     made = narrowed(base, widths)
     return Candidate(
-        method=method.name,
+        method=uniform.method,
+        share=uniform.share,
         choice=channels_by_name(made),
         architecture=made,
         cost=count_cost(made),
-        tuning=FineTuning(epochs=method.epochs, learning_rate=method.learning_rate),
+        tuning=FineTuning(
+            epochs=method.epochs or max(1, round(PAPER_SHARE * problem.spec.train.epochs)),
+            learning_rate=method.learning_rate,
+        ),
     )

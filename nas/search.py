@@ -10,13 +10,10 @@ from nas.begin import begin_search
 from nas.course import BASE, Course
 from nas.packs import take_pack
 from nas.plan import Plan, different
-from nas.problem import Candidate
 from nas.progress import Progress
-from nas.prunings import Prunings, prune_record
+from nas.prunings import Prunings
 from nas.racing import Step
-from nas.spec import Spec
-from nas.width_spec import PRUNING_METHODS
-from search_spaces import Budget
+from nas.trial_records import prune_record, spans_of, training_record
 from trials.data import Dataset
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
 from trials.prune_job import PruneJob, PruneResult
@@ -46,7 +43,7 @@ class Search:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
-        self._budget, self._on_progress = plan.problem.budget, on_progress
+        self._on_progress = on_progress
         self._images = len(dataset.splits["train"])
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
@@ -58,8 +55,12 @@ class Search:
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
         self._prunings = Prunings(plan.problem, dataset.id, store, say)
+        self._said: set[str] = set()
+        self._say = say
+        self._course = Course(self._problem, [], self._dataset_id)
         self._set_course()
-        self._extend()
+        if not store.search(self.name).finished:  # a finished search keeps what it found, whatever changes
+            self._extend()
         self.kept = sum(
             self._course.is_whole(step) and not self._course.is_fresh(step) for step in self._course.results
         )
@@ -70,16 +71,30 @@ class Search:
         """True when nothing is left to do, also not for a later run."""
         return self.finished() and all(failure.settled for _, failure in self.failures)
 
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
     def _set_course(self) -> None:
-        """Take in the results of all networks that are known now."""
+        """Take in the results of all networks that are known now; what was taken in before has been checked."""
+        before = self._course.results
         self._course = Course(self._problem, self.networks, self._dataset_id)
-        self._spans = _spans(self.networks, self.spec)
-        self._keep_stored(self.store.results(self._course.step_of))
+        for step, result in before.items():
+            self._course.add(step, result)
+        self._spans = spans_of(self.networks, self.spec)
+        new = [job_id for job_id, step in self._course.step_of.items() if step not in before]
+        self._keep_stored(self.store.results(new))
 
     def _extend(self) -> None:
         """Add the networks that the prunings which are known make known."""
         settled = self._settled | {job.id: failure.message for job, failure in self.failures if failure.settled}
-        found = different(self._prunings.update(settled), {network.id for network in self.networks})
+        known = {network.id: network.method for network in self.networks}
+        proposed = [one for one in self._prunings.update(settled) if one.method not in known.values()]
+        for network in proposed:
+            if network.id in known:
+                self._say_once(f"{network.method} finds the network of {known[network.id]}, which is trained once")
+        found = different(proposed, known.keys())
         jobs = [job.id for network in found for job in self._problem.jobs(network, self._dataset_id)]
         self._prunings.keep(self.name, found, jobs)
         if found:
@@ -91,7 +106,10 @@ class Search:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
             given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers, self._images)
-            found = self.store.results(job.id for job in given if isinstance(job, Job))  # from another search
+            if self._prunings.look_up([job for job in given if isinstance(job, PruneJob)]):  # of another search
+                self._extend()
+                continue
+            found = self.store.results(job.id for job in given if isinstance(job, Job))  # the same
             self._keep_stored(found)
             pack = tuple(job for job in given if isinstance(job, PruneJob) or not self._is_done(job, found))
             if pack:
@@ -149,7 +167,10 @@ class Search:
         self._missing()  # knows how many are to be confirmed
         workers = self.spec.search.workers
         waiting = len(self._fresh - self._course.results.keys())
-        self._on_progress(self._course.progress(self._seconds_an_epoch(), workers, waiting))
+        progress = self._course.progress(self._seconds_an_epoch(), workers, waiting)
+        if pruning := self._prunings.names:  # how long that takes, and what follows, is not known
+            progress = replace(progress, pruning=pruning, seconds_left=None)
+        self._on_progress(progress)
 
     def _is_done(self, job: Job, found: Mapping[str, JobResult]) -> bool:
         step = self._course.step_of.get(job.id)
@@ -180,7 +201,8 @@ class Search:
         failed = {step for step in map(course.step_of.get, settled) if step and not course.is_fresh(step)}
         prunings = [job for job in self._prunings.wanted if job.id not in given_up]
         steps = course.next_steps({step.network for step in failed})
-        if self.spec.race is not None and prunings:  # a race compares all networks: only the base runs before it
+        pending = [job for job in self._prunings.wanted if job.id not in settled]
+        if self.spec.race is not None and pending:  # a race compares all networks: only the base runs before it
             steps = [step for step in steps if step.network == BASE]
         jobs = [course.jobs[step] for step in steps]
         missing = [job for job in jobs if job.id not in given_up and not self._lost_origin(job, given_up)]
@@ -248,45 +270,8 @@ class Search:
                 self.store.record_trial(self.name, self._record(step, job), None)
                 self._shown.add(job.id)
 
-    def _budget_of(self, network: Candidate) -> Budget:
-        return self._budget if network.bounds is None else Budget(bounds=network.bounds)
-
     def _record(self, step: Step, job: Job) -> TrialRecord:
-        network = self.networks[step.network]
-        return TrialRecord(
-            params=_params(network),
-            spans=self._spans,
-            attributes={
-                "job_id": job.id,
-                "network_id": network.id,
-                "method": network.method,
-                "resolution": network.architecture.resolution,
-                "seed": step.seed,
-                "role": "confirm" if self._course.is_fresh(step) else "search",
-                "images_id": job.images_id,
-                "coverage": network.coverage,
-                "choice": dict(network.choice),
-                **({"original": network.original} if network.original else {}),
-                **({} if network.extrapolated is None else {"extrapolated": network.extrapolated}),
-                **network.cost.to_json(),
-                **network.costs,
-            },
-            objectives=self.spec.objectives,
-            constraints=self._budget_of(network).slack(network.costs),
-            rungs=self._course.accuracies(step) if self.spec.race else {},
-        )
-
-
-def _params(network: Candidate) -> dict[str, int | float | str]:
-    # iterations of a method are one method: Optuna wants to know all of them from the first trial on
-    method = network.method.partition("-")[0] if "iteration" in network.choice else network.method
-    return {"method": method, "resolution": network.architecture.resolution, **network.choice}
-
-
-def _spans(networks: list[Candidate], spec: Spec) -> dict[str, list[int | float | str]]:
-    """All values of every parameter over the networks; methods also of networks that are not known yet."""
-    rows = [_params(network) for network in networks]
-    names = dict.fromkeys(name for row in rows for name in row)
-    later = [method.name for method in spec.methods if isinstance(method, PRUNING_METHODS)]
-    spans = {name: [row[name] for row in rows if name in row] for name in names}
-    return {**spans, "method": [*spans["method"], *later]}
+        network, course = self.networks[step.network], self._course
+        rungs = course.accuracies(step) if self.spec.race else {}
+        attributes = {"seed": step.seed, "role": "confirm" if course.is_fresh(step) else "search"}
+        return training_record(network, job, attributes, self._spans, self._problem, rungs)

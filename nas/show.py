@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from dashboards import Front, Score, ScoredNetwork, StudyRow, make_study_rows
 from dashboards.study import Estimate
 from nas.progress import Progress
-from nas.tables import duration, make_table
+from nas.tables import duration, make_table, short_number
 from search_spaces import LATENCY
 
 
@@ -50,6 +50,7 @@ class ProgressView:
     def update(self, progress: Progress) -> None:
         """Show where the search stands."""
         left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+        left = f"pruning: {progress.pruning}" if progress.pruning else left
         found = _found(progress)
         self._bar.update(
             self._task,
@@ -95,14 +96,18 @@ def print_front(console: Console, front: Front) -> None:
         print_study(console, make_study_rows(front.study))
         return
     images = "".join(f", {network.validation.images:,} validation images" for network in front.front[:1])
-    shown = f"{front.trained} networks" if front.compares else f"base and front of {front.trained} trained networks"
+    shown = (
+        f"{front.trained} networks, accuracy in %"
+        if front.compares
+        else f"base and front of {front.trained} trained networks"
+    )
     table = make_table(*_columns(front), title=f"{front.name}: {shown}{images}{state}", left=("method", ""))
     on_front = {network.id for network in front.front}
     base = () if front.base is None or front.base.id in on_front else (front.base,)
     left = [network for network in front.networks if network.id not in {one.id for one in base}]
     for network in (*base, *(left if front.compares else front.front)):
         winner = front.winner is not None and network.id == front.winner.id
-        mark = "winner" if winner else "" if network.feasible else "over budget"
+        mark = "winner" if winner else "" if network.feasible else "over" if front.compares else "over budget"
         if front.compares and not mark and network.id in on_front:
             mark = "front"
         table.add_row(*_row(front, network), mark, style="bold" if winner else "" if network.feasible else "dim")
@@ -110,7 +115,8 @@ def print_front(console: Console, front: Front) -> None:
     _print_failed(console, front)
     if front.data.get("descents", {}).get("neuralscale", {}).get("iterations"):
         count = len(front.data["descents"]["neuralscale"]["iterations"])
-        console.print(f"neuralscale: {count} iterations; nas descent {front.name} shows them", highlight=False)
+        what = "1 iteration" if count == 1 else f"{count} iterations"
+        console.print(f"neuralscale: {what}; nas descent {front.name} shows more", highlight=False)
     _print_verdict(console, front)
 
 
@@ -124,11 +130,13 @@ def _print_failed(console: Console, front: Front) -> None:
 
 
 def _columns(front: Front) -> tuple[str, ...]:
-    """At most 80 characters: milliseconds where they were measured, else seconds of training, fresh seeds if any."""
+    """At most 80 characters."""
+    fresh = any(network.confirmed for network in front.networks)
+    if front.compares:
+        accuracies = ("validation", "fresh", "test") if fresh else ("validation", "test")
+        return ("method", "px", "params", "MACs", *(("ms",) if _is_timed(front) and not fresh else ()), *accuracies, "")
     costs = ("method", "px", "params", "MACs", *(("ms",) if _is_timed(front) else ()))
-    if any(network.confirmed for network in front.front):
-        return (*costs, "validation", "fresh seeds", "")
-    return (*costs, "validation", "test", "") if front.compares else (*costs, "validation accuracy", "seconds", "")
+    return (*costs, "validation", "fresh seeds", "") if fresh else (*costs, "validation accuracy", "seconds", "")
 
 
 def _is_timed(front: Front) -> bool:
@@ -136,20 +144,30 @@ def _is_timed(front: Front) -> bool:
 
 
 def _row(front: Front, network: ScoredNetwork) -> list[str]:
-    confirmed = any(one.confirmed for one in front.front)
+    fresh = any(one.confirmed for one in front.networks)
+    latency = [f"{network.costs[LATENCY]:.4g}"] if _is_timed(front) else []
+    if front.compares:
+        scores = (network.validation, *((network.confirmed,) if fresh else ()), network.test)
+        costs = [short_number(network.costs[name], digits=4) for name in ("params", "macs")]
+        accuracies = [percent(score) if score else "" for score in scores]
+        return [network.method, str(network.resolution), *costs, *([] if fresh else latency), *accuracies]
     last = f"{network.seconds:.1f}"
-    if confirmed or front.compares:
-        score = network.confirmed if confirmed else network.test
-        last = score_text(score, plus_minus="±") if score else ""
+    if fresh:
+        last = score_text(network.confirmed, plus_minus="±") if network.confirmed else ""
     return [
         network.method,
         str(network.resolution),
         f"{network.costs['params']:,}",
         f"{network.costs['macs']:,}",
-        *([f"{network.costs[LATENCY]:.4g}"] if _is_timed(front) else []),
-        score_text(network.validation, plus_minus="±" if confirmed or front.compares else " ± "),
+        *latency,
+        score_text(network.validation, plus_minus="±" if fresh else " ± "),
         last,
     ]
+
+
+def percent(score: Score) -> str:
+    """Mean and spread, as 95.3±0.4."""
+    return f"{100 * score.mean:.1f}" + ("" if score.std is None else f"±{100 * score.std:.1f}")
 
 
 def _print_verdict(console: Console, front: Front) -> None:

@@ -12,6 +12,8 @@ from search_spaces import NasError
 from trials.files import write_atomically
 from trials.store import Store
 
+MOST_SHOWN = 6  # iterations in the table of widths
+
 
 def read_descent(name: str, storage: str) -> DescentData:
     """The descent of a search; raises StoreError where there is none, or none of its iterations is done."""
@@ -25,7 +27,7 @@ def read_descent(name: str, storage: str) -> DescentData:
 
 def print_descent(console: Console, data: DescentData) -> None:
     """A row for each iteration, then a table of the widths."""
-    cost = data.iterations[0].law.cost.replace("_", " ")
+    cost = data.tau.replace("_", " ")
     columns = ("", "networks", "tau", "R^2 of the fits", "scaled to", "change", "time")
     table = make_table(*columns, title=f"{data.search}: iterations of the descent, tau in {cost}")
     for one in data.iterations:
@@ -36,13 +38,14 @@ def print_descent(console: Console, data: DescentData) -> None:
     if any(one.law.extrapolates(one.tau) for one in data.iterations):
         line = "extrapolated where the network is scaled to a tau outside of what was recorded"
         console.print(line, highlight=False, soft_wrap=True)
-    widths = make_table(
-        "width group", "base", *(str(one.number) for one in data.iterations), title=f"widths at the base's {cost}",
-        left=("width group",),
-    )  # fmt: skip
+    shown = data.iterations if len(data.iterations) <= MOST_SHOWN else (data.iterations[0], *data.iterations[-4:])
+    names = ("width group", "base", *(str(one.number) for one in shown))
+    widths = make_table(*names, title=f"widths at the base's {cost}", left=("width group",))
     for i, group in enumerate(data.groups):
-        widths.add_row(group, str(data.iterations[0].begun[i]), *(str(one.widths[i]) for one in data.iterations))
+        widths.add_row(group, str(data.iterations[0].begun[i]), *(str(one.widths[i]) for one in shown))
     console.print(widths)
+    if len(shown) < len(data.iterations):
+        console.print("other iterations: --json, --draw", highlight=False)
     for one in data.iterations:
         if one.unfitted:
             line = f"iteration {one.number} has NO FIT, widths are scaled UNIFORMLY: {one.unfitted}"

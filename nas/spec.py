@@ -143,7 +143,7 @@ class SearchSpec(_Section):
     gpu_share: Real = Field(
         1.0, gt=0, le=1, description="Share of a GPU that each worker takes, where device is cuda; 0.5 puts two on one."
     )
-    seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates.")
+    seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates, and of prunings.")
 
 
 class Spec(_Section):

@@ -31,7 +31,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"key {name!r} is required, but missing{more}"
     rule = first["msg"].removeprefix("Value error, ")
-    rule = rule.replace("Input should be", "must be")
+    rule = rule.replace("Input should be", "must be").replace("a valid tuple", "a list")
+    if "valid dictionary" in rule:
+        rule = "must hold keys, such as {name: value}"
     rule = rule[:1].lower() + rule[1:]
     if not place:
         return f"{rule}{more}"

@@ -21,9 +21,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def short_number(number: float) -> str:
-    """Three digits: 904K, 4.23M, 18."""
+def short_number(number: float, digits: int = 3) -> str:
+    """So many digits: 904K, 4.23M, 18."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if number >= 0.9995 * factor:
-            return f"{float(f'{number / factor:.3g}'):g}{letter}"
-    return f"{float(f'{number:.3g}'):g}"
+        shortened = float(f"{number / factor:.{digits}g}")
+        if shortened >= 1:
+            return f"{shortened:g}{letter}"
+    return f"{float(f'{number:.{digits}g}'):g}"

@@ -12,8 +12,8 @@ Share = Annotated[Real, Field(gt=0, le=1)]
 
 
 def _once_each(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("must name each one once")
+    if not values or len(set(values)) != len(values):
+        raise ValueError("must name at least one, and each once")
     return values
 
 
@@ -49,7 +49,6 @@ class WidthMethod(BaseModel):
     name: str
     shares: Annotated[tuple[Share, ...], AfterValidator(_once_each)] = Field(
         (1.0,),
-        min_length=1,
         max_length=100,
         description="A network for each of these shares of every bound of the budget.",
     )
@@ -77,7 +76,7 @@ class MorphNetSpec(WidthMethod):
     name: Literal["morphnet"] = Field(
         description="MorphNet (Taylor-FO): prune once, then all widths that are left times one factor."
     )
-    left: Share = Field(0.5, description="Share of the channels that the pruning leaves.")
+    left: Annotated[Real, Field(gt=0, lt=1)] = Field(0.5, description="Share of the channels that the pruning leaves.")
 
 
 class MagnitudeSpec(WidthMethod):
@@ -87,8 +86,14 @@ class MagnitudeSpec(WidthMethod):
         description="Li et al.: the trained base, of which each layer keeps its largest filters (as many as uniform "
         "has, no more than the base), fine-tuned."
     )
-    epochs: Count = Field(40, ge=1, le=10**9, description="Epochs of fine-tuning; 40 in the NeuralScale paper.")
-    learning_rate: Real = Field(0.001, gt=0, le=1000, description="Constant learning rate of the fine-tuning.")
+    epochs: Count | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        description="Epochs of fine-tuning, after train.epochs of the base; by default 2/15 of these, as the "
+        "NeuralScale paper's 40 of 300.",
+    )
+    learning_rate: Real = Field(0.001, gt=0, le=1000, description="Constant learning rate of the fine-tuning, by SGD.")
 
 
 class NeuralScaleSpec(WidthMethod):

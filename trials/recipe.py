@@ -73,9 +73,9 @@ class Recipe(BaseModel):
         return len(self.batches(images))
 
     def constant(self, epochs: int, learning_rate: float) -> "Recipe":
-        """The same for so many epochs at one learning rate: fine-tuning."""
+        """Fine-tuning: the same for so many epochs at one learning rate, by SGD."""
         changes = {"epochs": epochs, "learning_rate": learning_rate, "schedule": "constant", "milestones": ()}
-        return Recipe(**{**self.model_dump(), **changes})
+        return Recipe(**{**self.model_dump(), **changes, "optimizer": "sgd"})
 
     def without_learning_rate(self) -> "Recipe":
         """What jobs that train together have in common."""

@@ -31,6 +31,7 @@ FIRST = IterationRow(
 )
 DATA = DescentData(
     search="s",
+    tau="params",
     groups=("conv1", "conv2", "conv3"),
     iterations=(FIRST, replace(FIRST, number=2, begun=(80, 30, 20), widths=(82, 31, 19))),
     ended="",

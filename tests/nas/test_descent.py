@@ -207,7 +207,8 @@ def test_networks_are_at_every_share_of_the_budget(problem: Callable[..., Proble
     (job,), _ = run_descent(made, planted)
     found = propose(made, "x", {job.id: planted(job)}, {})
     bounds = made.budget.bounds
-    assert [candidate.method for candidate in found.candidates] == ["neuralscale-1"] * 2
+    assert [candidate.method for candidate in found.candidates] == ["neuralscale-1 x0.2", "neuralscale-1"]
+    assert {candidate.family for candidate in found.candidates} == {"neuralscale"}
     for candidate, share in zip(found.candidates, (0.2, 1.0), strict=True):
         used = [candidate.costs[name] / (share * bounds[name]) for name in bounds]
         assert 0.9 < max(used) <= 1  # in even widths
@@ -289,7 +290,7 @@ def test_baselines_keep_the_budget(problem: Callable[..., Problem]) -> None:
     names = ("uniform", "convcut", "magnitude")
     made = problem(*({"name": name, "shares": [0.5, 1.0]} for name in names), budget={"params": "0.3x", "macs": "0.3x"})
     candidates = make_plan(made.spec).found.chosen
-    assert [candidate.method for candidate in candidates] == [name for name in names for _ in range(2)]
+    assert [candidate.method for candidate in candidates] == [f"{name}{of}" for name in names for of in (" x0.5", "")]
     for candidate, share in zip(candidates, (0.5, 1.0) * 3, strict=True):
         shares = [candidate.costs[name] / (share * bound) for name, bound in made.budget.bounds.items()]
         assert 0.97 < max(shares) <= 1
@@ -298,7 +299,8 @@ def test_baselines_keep_the_budget(problem: Callable[..., Problem]) -> None:
     assert magnitude.id != uniform.id
     (job, *_) = made.jobs(magnitude, "x")
     assert job.origin == made.jobs(made.base, "x")[0]
-    assert (job.recipe.epochs, job.recipe.learning_rate, job.recipe.schedule) == (40, 0.001, "constant")
+    assert (job.recipe.epochs, job.recipe.learning_rate, job.recipe.schedule) == (1, 0.001, "constant")
+    assert job.recipe.optimizer == "sgd"
 
 
 def test_latency_is_kept_by_narrower_networks(small: Callable[..., Spec]) -> None:

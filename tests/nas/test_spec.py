@@ -82,7 +82,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("train", {"schedule": "step", "milestones": [0.5, 0.2]}, "milestones must rise"),
         ("race.eta", 1, "race.eta must be greater than or equal to 2, but got 1"),
         ("race", {"min_epochs": 10}, "race.min_epochs must be below train.epochs"),
-        ("train", 3, "train must be a valid dictionary"),
+        ("train", 3, "train must hold keys, such as {name: value}, but got 3"),
         ("base.network", ..., "base must name either network or module"),
         ("base.module", "a:b", "base must name either network or module"),
         ("base.network", "resnet18", "base must say conv1, conv2 for network lenet alone, not for resnet18"),

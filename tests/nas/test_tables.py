@@ -23,6 +23,10 @@ def test_short_numbers(number: float, text: str) -> None:
     assert short_number(number) == text
 
 
+def test_more_digits() -> None:
+    assert [short_number(number, digits=4) for number in (579_786, 9_880_832, 12)] == ["579.8K", "9.881M", "12"]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (190, "3 min 10 s"), (7500, "2 h 5 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
