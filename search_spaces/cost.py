@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 
 from search_spaces.architecture import INPUT, Architecture
+from search_spaces.errors import BudgetError
 from search_spaces.ops import Shape
 
 COSTS = ("params", "macs", "activation_elements")  # what is counted, and a budget can bound before anything is built
@@ -110,3 +111,12 @@ class Budget:
     def slack(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Cost minus bound for every bound; a network is feasible when all are at most 0. Milliseconds to 6 digits."""
         return {name: round(costs[name] - bound, 6) for name, bound in self.bounds.items()}
+
+
+def check_bounds(bounds: Mapping[str, float]) -> None:
+    """Raise BudgetError unless these are positive numbers by the names of `COSTS`."""
+    for name, bound in bounds.items():
+        if name not in COSTS:
+            raise BudgetError(f"a budget must bound {', '.join(COSTS)}, but names {name!r}")
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 < bound < float("inf"):
+            raise BudgetError(f"{name} must be a positive number, but the bound is {bound!r}")
