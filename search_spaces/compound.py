@@ -67,7 +67,9 @@ def compound_within(
 
     phi is found by halving, to 2^-20, negative where the network itself is too large. Costs only grow with phi, but for
     a `Shortcut` that becomes the identity where rounded widths meet; the network that comes back keeps the bounds in
-    any case. What no network can exist at counts as too large. Raises BudgetError for bounds that are none, that nothing reaches or that no phi keeps.
+    any case. Where no network can exist, phi is too large.
+
+    Raises BudgetError for bounds that are none, that nothing reaches or that no phi keeps, NetworkError as `compound`.
     """
     check_bounds(bounds)
     if not bounds:

@@ -22,6 +22,7 @@ from search_spaces.ops import (
     Linear,
     MeanReplicas,
     Op,
+    Pad,
     Pool,
     SpaceToDepth,
     is_map,
@@ -148,8 +149,9 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
     """The network for images `factor` times smaller that keeps its internal resolution: early strides become 1.
 
     A layer loses its stride where the layers before it have reduced the image by less than `factor`. Pools whose
-    windows do not overlap are made to keep the side, other layers get the padding that they need; so every map behind
-    the skipped strides has its old side. A `Shortcut` that no longer needs its conv becomes the identity.
+    windows do not overlap are made to keep the side, other layers get the padding that they need, convs a `Pad` where
+    it is odd; so every map behind the skipped strides has its old side. A `Shortcut` that no longer needs its conv
+    becomes the identity.
 
     Raises NetworkError where no strides multiply to the factor, or, naming the node, where a side cannot be kept.
     """
@@ -158,6 +160,7 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
     resolution = architecture.resolution // factor
     sides = {name: shape[-2] for name, shape in architecture.shapes.items() if is_map(shape)}
     ops: dict[str, Op] = {}
+    pads: dict[str, Pad | None] = {}
     reached = 1
     last: set[str] = set()  # of the layers that lose their stride: behind these all is as it was
     for node in architecture.nodes:
@@ -177,24 +180,43 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
                 last.add(node.name)
             else:
                 wanted = min(wanted, resolution)
-            ops[node.name] = _without_stride(node.op, side, wanted)
+            ops[node.name], pads[node.name] = _without_stride(node.op, side, wanted)
     if reached < factor:
         raise NetworkError(f"the early strides must multiply to {factor}, but all strides multiply to {reached}")
-    skipped = architecture.with_ops(ops, resolution=resolution)
+    skipped = _with_pads(architecture, ops, pads, resolution)
     _check_sides(architecture, skipped, last)
     return skipped
 
 
-def _without_stride(op: Op, side: int, wanted: int) -> Op:
-    """The layer with stride 1, padded so that it brings a map to the wanted side, where whole pixels can."""
+def _without_stride(op: Op, side: int, wanted: int) -> tuple[Op, Pad | None]:
+    """The layer with stride 1 that brings a map to the wanted side where it can, and what pads the map before it."""
     if isinstance(op, Pool) and op.kernel == op.stride and side == wanted:
-        return replace(op, kernel=1, stride=1, padding=0)
+        return replace(op, kernel=1, stride=1, padding=0), None
     if isinstance(op, Conv | Depthwise | Pool) and isinstance(op.kernel, int):
         dilation = op.dilation if isinstance(op, Conv | Depthwise) else 1
-        unpadded = output_side(side, kernel=op.kernel, dilation=pair(dilation)[0])
-        if unpadded <= wanted and (wanted - unpadded) % 2 == 0:
-            return replace(op, stride=1, padding=(wanted - unpadded) // 2)
-    return replace(op, stride=1)  # type: ignore[call-arg]
+        missing = wanted - output_side(side, kernel=op.kernel, dilation=pair(dilation)[0])
+        if missing >= 0 and missing % 2 == 0:
+            return replace(op, stride=1, padding=missing // 2), None
+        if not isinstance(op, Pool):  # a zero in front of a maximum would be seen
+            before = int(missing / 2)
+            after = missing - before
+            return replace(op, stride=1, padding=0), Pad(left=before, top=before, right=after, bottom=after)
+    return replace(op, stride=1), None  # type: ignore[call-arg]
+
+
+def _with_pads(
+    architecture: Architecture, ops: Mapping[str, Op], pads: Mapping[str, Pad | None], resolution: int
+) -> Architecture:
+    """The network with other ops, some of them with padding before them."""
+    nodes: list[Node] = []
+    used = set(architecture.shapes)
+    for node in architecture.nodes:
+        inputs, pad = node.inputs, pads.get(node.name)
+        if pad:
+            nodes.append(Node(name=unused_name(used, f"{node.name}_pad"), op=pad, inputs=inputs))
+            inputs = (nodes[-1].name,)
+        nodes.append(replace(node, op=ops.get(node.name, node.op), inputs=inputs))
+    return Architecture(input=(architecture.input[0], resolution, resolution), nodes=tuple(nodes))
 
 
 def _check_sides(architecture: Architecture, skipped: Architecture, last: Collection[str]) -> None:

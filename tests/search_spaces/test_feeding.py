@@ -13,7 +13,7 @@ from search_spaces import INPUT, Architecture, Conv, NetworkError, Pool, count_c
 from search_spaces.build import build
 from search_spaces.edits import dilate, skip_strides, stem
 from search_spaces.feeding import WAYS, Way, dilated, feed
-from search_spaces.ops import BatchToSpace, Depthwise, Op, SpaceToBatch, Upsample, is_map, pair
+from search_spaces.ops import BatchToSpace, Depthwise, Op, Pad, SpaceToBatch, Upsample, is_map, pair
 from search_spaces.sketch import Sketch
 from search_spaces.torchvision_networks import trace_torchvision
 from search_spaces.zoo import ZOO, make_network
@@ -46,6 +46,27 @@ def test_skipped_strides_keep_every_side_behind_them(name: str, factor: int) -> 
     assert count_cost(skipped).params == count_cost(network).params
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "padded"),
+    [
+        ("squeezenet1_0", 2, {"features_0_pad": Pad(left=1, top=1, right=2, bottom=2)}),
+        ("alexnet", 4, {"features_0_pad": Pad(left=4, top=4, right=5, bottom=5)}),
+        ("convnext_tiny", 8, {f"features_{i}_pad": Pad(left=n - 1, top=n - 1, right=n, bottom=n)
+                              for i, n in (("0_0", 2), ("2_1", 1))}),
+    ],
+)  # fmt: skip
+def test_odd_paddings(name: str, factor: int, padded: dict[str, Op]) -> None:
+    network = network_of(f"torchvision:{name}")
+    skipped = feed(network, "skip-stride", factor)
+    sides = map_sides(skipped)
+    added = {node.name: node.op for node in skipped.nodes if node.name not in network.shapes}
+    assert added == padded
+    assert {one: side for one, side in sides.items() if one not in added} == {
+        one: min(side, 224 // factor) for one, side in map_sides(network).items()
+    }
+    assert count_cost(skipped).params == count_cost(network).params
+
+
 @pytest.mark.parametrize("resolution", [72, 100, 104])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "densenet121", "vgg11"])
 def test_skipped_strides_where_halves_are_rounded(name: str, resolution: int) -> None:
@@ -73,7 +94,7 @@ def chain(side: int, *layers: Op) -> Architecture:
 def test_one_layers_side_is_kept_or_refused(
     kernel: int, stride: int, padding: int, dilation: int, blocks: int, kind: Any
 ) -> None:
-    """Refused exactly where no padding by whole pixels on both sides keeps it."""
+    """Refused exactly where it is a pool's and no padding by whole pixels on both sides keeps it."""
     fields: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": min(padding, kernel // 2)}
     extra = {Conv: {"out_channels": 2, "dilation": dilation}, Depthwise: {"dilation": dilation}}
     op = kind(**fields, **extra.get(kind, {"function": "max"}))
@@ -84,19 +105,22 @@ def test_one_layers_side_is_kept_or_refused(
         return
     wanted = network.shapes["n0"][-1]
     twice = wanted - blocks + span
-    possible = twice >= 0 and twice % 2 == 0 and (kind is not Pool or twice <= kernel)
-    if possible or (kind is Pool and kernel == stride and wanted == blocks):
-        assert skip_strides(network, stride).shapes["n0"][-1] == wanted
+    possible = kind is not Pool or (twice >= 0 and twice % 2 == 0 and twice <= kernel)
+    if possible or (kernel == stride and wanted == blocks):
+        skipped = skip_strides(network, stride)
+        assert skipped.shapes["n0"] == network.shapes["n0"]
+        assert skipped.resolution == blocks
+        assert count_cost(skipped).params == count_cost(network).params
+        assert count_cost(skipped).macs == count_cost(network).macs
     else:
-        with pytest.raises(
-            NetworkError, match=r"node 'n0': (without early strides its map must stay|conv: |depthwise: |pool: )"
-        ):
+        with pytest.raises(NetworkError, match=r"node 'n0': (without early strides its map must stay|pool: )"):
             skip_strides(network, stride)
 
 
 def test_a_side_that_cannot_be_kept_is_an_error() -> None:
-    with pytest.raises(NetworkError, match=r"node 'features_0': without early strides its map must stay 109 px, but"):
-        feed(network_of("torchvision:squeezenet1_0"), "skip-stride", 2)
+    """A maximum is not padded with zeros."""
+    with pytest.raises(NetworkError, match="node 'features_6': without early strides its map must stay 27 px, but"):
+        feed(network_of("torchvision:squeezenet1_0"), "skip-stride", 8)
     padded = feed(network_of("torchvision:googlenet"), "skip-stride", 4).node("maxpool1").op
     assert isinstance(padded, Pool)
     assert (padded.stride, padded.padding) == (1, 1)  # the pool had none
