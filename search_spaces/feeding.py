@@ -53,8 +53,8 @@ def feed(architecture: Architecture, way: Way, factor: int) -> Architecture:
 def dilated(architecture: Architecture) -> Architecture:
     """The network whose depthwise convs see as much as at half the resolution; all sides stay.
 
-    Those of stride 1 are dilated by 2, and those of a larger stride become at least 5 x 5, without dilation, as in
-    section 7.2. Raises NetworkError where there is none, and, naming the node, for an even kernel.
+    Those of stride 1 are dilated by 2, and those of a larger stride become at least 5 x 5 instead (section 7.2). Raises
+    NetworkError where there is none, and, naming the node, for an even kernel.
     """
     depthwise = {node.name: node.op for node in architecture.nodes if isinstance(node.op, Depthwise)}
     slow = {name: RATE for name, op in depthwise.items() if pair(op.stride) == (1, 1) and pair(op.kernel) != (1, 1)}

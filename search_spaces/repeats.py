@@ -30,7 +30,10 @@ class Repeat:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Nodes from `start` up to `stop`, the shapes before and after them; `key` is equal for what computes the same."""
+    """Nodes from `start` up to `stop`, the shapes before and after them; `key` is equal for what computes the same.
+
+    The key holds the shape before, so of equal parts one behind the other the shapes before and after are one.
+    """
 
     start: int
     stop: int
@@ -115,10 +118,10 @@ def _largest_run(parts: Sequence[_Part], low: int, high: int) -> tuple[int, int,
         for i in range(high - period - 1, low - 1, -1):
             equal = equal + 1 if parts[i].key == parts[i + period].key else 0
             count = equal // period + 1
-            if count == 1 or parts[i].before != parts[i + period - 1].after:
+            if count == 1 or not any(part.mixes for part in parts[i : i + period]):
                 continue
             rank = (count * period, -period, parts[i].mixes, -i)
-            if (best is None or rank > best[0]) and any(part.mixes for part in parts[i : i + period]):
+            if best is None or rank > best[0]:
                 best = rank, (i, period, count)
     return best[1] if best else None
 

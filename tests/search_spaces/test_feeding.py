@@ -247,11 +247,17 @@ def test_the_dilated_network(name: str) -> None:
 
 
 def test_dilated_rectangles() -> None:
-    network = chain(16, Depthwise(kernel=(3, 7), stride=2, padding=(1, 3)), Depthwise(kernel=(1, 3), padding=(0, 1)))
+    network = chain(
+        16,
+        Depthwise(kernel=(3, 7), stride=2, padding=(1, 3)),
+        Depthwise(kernel=(1, 3), padding=(0, 1)),
+        Depthwise(kernel=3, stride=2, padding=3, dilation=(3, 2)),
+    )
     changed = dilated(network)
     assert changed.shapes == network.shapes
     assert changed.node("n0").op == Depthwise(kernel=(5, 7), stride=2, padding=(2, 3))
     assert changed.node("n1").op == Depthwise(kernel=(1, 3), padding=(0, 2), dilation=2)
+    assert changed.node("n2").op == Depthwise(kernel=5, stride=2, padding=(6, 5), dilation=(3, 2))
 
 
 @pytest.mark.parametrize(
