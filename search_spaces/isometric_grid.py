@@ -25,7 +25,7 @@ from search_spaces.zoo.isometric import HIDDEN, fold_block, isometric, isometric
 
 AXES = ("depth", "multiplier", "internal", "resolution")
 MOST = {"depth": 1024, "internal": 4096, "resolution": 2**16}  # the first two are the zoo's own
-MOST_POINTS = 10_000_000  # of a grid: 10 s, 1 GB where all keep the bounds
+MOST_POINTS = 10_000_000  # of a grid: some 5 s, 1 GB where all keep the bounds
 CHUNK = 2**15  # points at a time: what they need stays in the cache of one core
 EXACT = 2**62  # of one count, which arrays of int64 hold
 _INTERNAL = 2  # px of the template: not 1, as pooled maps have
