@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 
 from search_spaces.architecture import INPUT, Architecture
+from search_spaces.errors import BudgetError
 from search_spaces.ops import Shape
 
 COSTS = ("params", "macs", "activation_elements")  # what is counted, and a budget can bound before anything is built
@@ -114,3 +115,12 @@ class Budget:
     def keeps(self, costs: Mapping[str, float]) -> bool:
         """Whether no bound is exceeded."""
         return all(slack <= 0 for slack in self.slack(costs).values())
+
+
+def check_bounds(bounds: Mapping[str, float]) -> None:
+    """Raise BudgetError unless these are positive numbers by the names of `COSTS`."""
+    for name, bound in bounds.items():
+        if name not in COSTS:
+            raise BudgetError(f"a budget must bound {', '.join(COSTS)}, but names {name!r}")
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 < bound < float("inf"):
+            raise BudgetError(f"{name} must be a positive number, but the bound is {bound!r}")

@@ -22,6 +22,7 @@ from search_spaces.ops import (
     Pad,
     Pool,
     Resize,
+    Shape,
     Shortcut,
     SpaceToBatch,
     SpaceToDepth,
@@ -46,68 +47,70 @@ def _input_mask(architecture: Architecture, axis: int) -> Mask:
 
 def read_masks(architecture: Architecture, axis: int, ignore: Collection[str] = ()) -> Mapping[str, Mask]:
     """For every map its positions along an axis that reach the output [side], but not through nodes to ignore."""
-    masks = {name: np.zeros(_side(shape, axis), bool) for name, shape in architecture.shapes.items()}
+    masks = {name: np.zeros(side_of(shape, axis), bool) for name, shape in architecture.shapes.items()}
     masks[architecture.nodes[-1].name][:] = True
     for node in reversed(architecture.nodes):
         if node.name not in ignore:
             for name in dict.fromkeys(architecture.reads(node)):
-                masks[name] |= _read(node, masks[node.name], len(masks[name]), axis)
+                masks[name] |= read_rows(node, masks[node.name][None], len(masks[name]), axis)[0]
     return masks
 
 
-def _side(shape: tuple[int, ...], axis: int) -> int:
+def side_of(shape: Shape, axis: int) -> int:
+    """Positions of a map along an axis; 1 of a vector."""
     return shape[-2 + axis] if is_map(shape) else 1
 
 
-def _read(node: Node, mask: Mask, side: int, axis: int) -> Mask:
-    """Positions of an input of this side that a node needs for the masked ones of its output."""
+def read_rows(node: Node, masks: Mask, side: int, axis: int) -> Mask:
+    """Positions [T, side] of an input of this side that a node needs for the masked ones [T, M] of its output."""
     match node.op:
         case Conv() | Depthwise() | Pool() as op:
             dilation = 1 if isinstance(op, Pool) else pair(op.dilation)[axis]
             kernel, stride, padding = (pair(size)[axis] for size in (op.kernel, op.stride, op.padding))
             sizes = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
-            row = windows_read(mask[None], np.array([side]), **{name: np.array([n]) for name, n in sizes.items()})
-            return np.asarray(row[0])
+            rows = {name: np.full(len(masks), n) for name, n in sizes.items()}
+            return windows_read(masks, np.full(len(masks), side), **rows)
         case SpaceToDepth(block=block) | SpaceToBatch(block=block):
-            return np.repeat(mask, block)
+            return np.repeat(masks, block, axis=1)
         case BatchToSpace(block=block):
-            return np.asarray(mask.reshape(-1, block).any(axis=1))
+            return np.asarray(masks.reshape(len(masks), -1, block).any(axis=2))
         case Pad() as op:
             before = (op.top, op.left)[axis]
-            return _at(mask, np.arange(side) + before)
+            return _at(masks, np.arange(side) + before)
         case Shortcut(stride=stride):
-            return _at(mask, np.where(np.arange(side) % stride == 0, np.arange(side) // stride, -1))
+            return _at(masks, np.where(np.arange(side) % stride == 0, np.arange(side) // stride, -1))
         case Flatten() | GroupNorm():  # its mean and variance are those of the whole map
-            return np.full(side, bool(mask.any()))
-    if side == len(mask):
-        return mask
-    return _resampled(node, mask, side)
+            return np.repeat(masks.any(axis=1, keepdims=True), side, axis=1)
+    if side == masks.shape[1]:
+        return masks
+    return _resampled(node, masks, side)
 
 
-def _at(mask: Mask, positions: NDArray[np.int64]) -> Mask:
-    """The mask at positions; false outside."""
-    inside = (positions >= 0) & (positions < len(mask))
-    return np.asarray(inside & mask[np.clip(positions, 0, len(mask) - 1)])
+def _at(masks: Mask, positions: NDArray[np.int64]) -> Mask:
+    """The masks at positions; false outside."""
+    inside = (positions >= 0) & (positions < masks.shape[1])
+    return np.asarray(inside & masks[:, np.clip(positions, 0, masks.shape[1] - 1)])
 
 
-def _resampled(node: Node, mask: Mask, side: int) -> Mask:
+def _resampled(node: Node, masks: Mask, side: int) -> Mask:
     """Positions that an op of other sides reads."""
-    places = np.arange(len(mask))[mask]
-    read = np.zeros(side, bool)
+    size = masks.shape[1]
+    places = np.flatnonzero(masks.any(axis=0))
+    read = np.zeros((len(masks), side), bool)
     match node.op:
         case AdaptivePool():
             for place in places:  # torch's windows: floor(i N / M) to ceil((i + 1) N / M)
-                read[place * side // len(mask) : -(-(place + 1) * side // len(mask))] = True
+                read[:, place * side // size : -(-(place + 1) * side // size)] |= masks[:, place, None]
         case Upsample(function="zeros", factor=factor):
-            read[places[places % factor == 0] // factor] = True
+            read[:] = masks[:, ::factor]
         case Upsample(function="bilinear") | Resize(function="bilinear"):
-            middle = np.clip((places + 0.5) * side / len(mask) - 0.5, 0, None)
-            read[np.floor(middle).astype(int)] = True
-            read[np.minimum(np.ceil(middle).astype(int), side - 1)] = True
+            middle = np.clip((places + 0.5) * side / size - 0.5, 0, None)
+            for neighbour in (np.floor(middle).astype(int), np.minimum(np.ceil(middle).astype(int), side - 1)):
+                np.logical_or.at(read.T, neighbour, masks.T[places])
         case Upsample() | Resize():
-            read[places * side // len(mask)] = True
+            np.logical_or.at(read.T, places * side // size, masks.T[places])
         case _:  # a map that is multiplied by one number a channel, and whatever else
-            read[:] = mask.any()
+            read[:] = masks.any(axis=1, keepdims=True)
     return read
 
 

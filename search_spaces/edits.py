@@ -1,12 +1,14 @@
 """Edits: functions from one network to another. Widths are set in `search_spaces.widths`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
 
 from search_spaces.architecture import INPUT, Architecture, Node
 from search_spaces.errors import NetworkError
+from search_spaces.formulas import output_side
+from search_spaces.names import unused_name
 from search_spaces.ops import (
     Activation,
     AdaptivePool,
@@ -20,8 +22,10 @@ from search_spaces.ops import (
     Linear,
     MeanReplicas,
     Op,
+    Pad,
     Pool,
     SpaceToDepth,
+    is_map,
     pair,
 )
 
@@ -104,14 +108,17 @@ def feed_by_space_to_depth(architecture: Architecture, block: int) -> Architectu
 
     With the first conv C x C of stride 1 that is one conv of kernel `block` C and stride `block`.
     """
-    channels, side, _ = architecture.input
-    op = SpaceToDepth(block=block)
-    fed = Node(name="space_to_depth", op=op, inputs=(INPUT,))
+    return feed_through(architecture, SpaceToDepth(block=block), architecture.resolution * block)
+
+
+def feed_through(architecture: Architecture, op: Op, side: int) -> Architecture:
+    """The network for images of another side, which an op (as an upsampling) brings to its own resolution."""
+    fed = Node(name=unused_name(set(architecture.shapes), op.kind), op=op, inputs=(INPUT,))
     nodes = [
         replace(node, inputs=tuple(fed.name if source == INPUT else source for source in node.inputs))
         for node in architecture.nodes
     ]
-    return Architecture(input=(channels, side * block, side * block), nodes=(fed, *nodes))
+    return Architecture(input=(architecture.input[0], side, side), nodes=(fed, *nodes))
 
 
 def dilate(architecture: Architecture, names: Mapping[str, int]) -> Architecture:
@@ -142,13 +149,20 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
     """The network for images `factor` times smaller that keeps its internal resolution: early strides become 1.
 
     A layer loses its stride where the layers before it have reduced the image by less than `factor`. Pools whose
-    windows do not overlap are made to keep the side. Raises NetworkError where no stride multiplies to the factor.
+    windows do not overlap are made to keep the side, other layers get the padding that they need, convs a `Pad` where
+    it is odd; so every map behind the skipped strides has its old side. A `Shortcut` that no longer needs its conv
+    becomes the identity.
+
+    Raises NetworkError where no strides multiply to the factor, or, naming the node, where a side cannot be kept.
     """
     if type(factor) is not int or factor < 1 or architecture.resolution % factor:
         raise NetworkError(f"the factor must divide the resolution {architecture.resolution}, but is {factor}")
-    sides = {name: shape[-2] for name, shape in architecture.shapes.items() if len(shape) >= 3}
+    resolution = architecture.resolution // factor
+    sides = {name: shape[-2] for name, shape in architecture.shapes.items() if is_map(shape)}
     ops: dict[str, Op] = {}
+    pads: dict[str, Pad | None] = {}
     reached = 1
+    last: set[str] = set()  # of the layers that lose their stride: behind these all is as it was
     for node in architecture.nodes:
         stride = getattr(node.op, "stride", 1)
         if stride == 1 or not isinstance(stride, int) or node.inputs[0] not in sides:
@@ -160,14 +174,59 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
                     f"the early strides must multiply to {factor}, but node {node.name!r} of stride {stride} comes "
                     f"where the image is {reduced} times smaller"
                 )
-            ops[node.name] = _without_stride(node.op)
+            side, wanted = min(sides[node.inputs[0]], resolution), sides[node.name]
             reached = max(reached, reduced * stride)
+            if reduced * stride == factor:
+                last.add(node.name)
+            else:
+                wanted = min(wanted, resolution)
+            ops[node.name], pads[node.name] = _without_stride(node.op, side, wanted)
     if reached < factor:
         raise NetworkError(f"the early strides must multiply to {factor}, but all strides multiply to {reached}")
-    return architecture.with_ops(ops, resolution=architecture.resolution // factor)
+    skipped = _with_pads(architecture, ops, pads, resolution)
+    _check_sides(architecture, skipped, last)
+    return skipped
 
 
-def _without_stride(op: Op) -> Op:
-    if isinstance(op, Pool) and op.kernel == op.stride:
-        return replace(op, kernel=1, stride=1, padding=0)
-    return replace(op, stride=1)  # type: ignore[call-arg]
+def _without_stride(op: Op, side: int, wanted: int) -> tuple[Op, Pad | None]:
+    """The layer with stride 1 that brings a map to the wanted side where it can, and what pads the map before it."""
+    if isinstance(op, Pool) and op.kernel == op.stride and side == wanted:
+        return replace(op, kernel=1, stride=1, padding=0), None
+    if isinstance(op, Conv | Depthwise | Pool) and isinstance(op.kernel, int):
+        dilation = op.dilation if isinstance(op, Conv | Depthwise) else 1
+        missing = wanted - output_side(side, kernel=op.kernel, dilation=pair(dilation)[0])
+        if missing >= 0 and missing % 2 == 0:
+            return replace(op, stride=1, padding=missing // 2), None
+        if not isinstance(op, Pool):  # a zero in front of a maximum would be seen
+            before = int(missing / 2)
+            after = missing - before
+            return replace(op, stride=1, padding=0), Pad(left=before, top=before, right=after, bottom=after)
+    return replace(op, stride=1), None  # type: ignore[call-arg]
+
+
+def _with_pads(
+    architecture: Architecture, ops: Mapping[str, Op], pads: Mapping[str, Pad | None], resolution: int
+) -> Architecture:
+    """The network with other ops, some of them with padding before them."""
+    nodes: list[Node] = []
+    used = set(architecture.shapes)
+    for node in architecture.nodes:
+        inputs, pad = node.inputs, pads.get(node.name)
+        if pad:
+            nodes.append(Node(name=unused_name(used, f"{node.name}_pad"), op=pad, inputs=inputs))
+            inputs = (nodes[-1].name,)
+        nodes.append(replace(node, op=ops.get(node.name, node.op), inputs=inputs))
+    return Architecture(input=(architecture.input[0], resolution, resolution), nodes=tuple(nodes))
+
+
+def _check_sides(architecture: Architecture, skipped: Architecture, last: Collection[str]) -> None:
+    """Raise NetworkError where a map has lost its side; before the last skipped strides it may be the image's."""
+    for name, shape in architecture.shapes.items():
+        side, allowed = skipped.shapes[name][-2:], [shape[-2:]]
+        if name not in last:
+            allowed.append(tuple(min(n, skipped.resolution) for n in shape[-2:]))
+        if is_map(shape) and side not in allowed:
+            raise NetworkError(
+                f"node {name!r}: without early strides its map must stay {allowed[-1][-1]} px, but becomes "
+                f"{side[-1]} px; choose another factor or upsample the image"
+            )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.architecture import INPUT, Architecture
-from search_spaces.cost import COSTS
+from search_spaces.cost import COSTS, check_bounds
 from search_spaces.errors import BudgetError, NetworkError
 from search_spaces.formulas import Integers
 from search_spaces.ops import Shape, is_map
@@ -25,7 +25,7 @@ from search_spaces.zoo.isometric import HIDDEN, fold_block, isometric, isometric
 
 AXES = ("depth", "multiplier", "internal", "resolution")
 MOST = {"depth": 1024, "internal": 4096, "resolution": 2**16}  # the first two are the zoo's own
-MOST_POINTS = 10_000_000  # of a grid: 10 s, 1 GB where all keep the bounds
+MOST_POINTS = 10_000_000  # of a grid: some 5 s, 1 GB where all keep the bounds
 CHUNK = 2**15  # points at a time: what they need stays in the cache of one core
 EXACT = 2**62  # of one count, which arrays of int64 hold
 _INTERNAL = 2  # px of the template: not 1, as pooled maps have
@@ -85,7 +85,8 @@ def isometric_grid(  # noqa: PLR0913
     Counts are exact, those of `count_cost`. Raises NetworkError for ranges that are empty or no such numbers,
     BudgetError for bounds that are none, or that no network keeps: it names the nearest one.
     """
-    limits = _checked_bounds(bounds)
+    check_bounds(bounds)
+    limits = {name: min(floor(bound), EXACT) for name, bound in bounds.items()}  # of counts, the same bounds
     ranges = _checked_ranges(depths, multipliers, internals, resolutions)
     family = _Family.of(ranges, classes, channels)
     kept: list[Mapping[str, Column]] = []
@@ -198,16 +199,6 @@ def _checked_ranges(*values: Sequence[float]) -> dict[str, Column]:
     if points > MOST_POINTS:
         raise NetworkError(f"a grid must have at most {MOST_POINTS:,} points, but has {points:,}; use fewer values")
     return ranges
-
-
-def _checked_bounds(bounds: Mapping[str, float]) -> dict[str, int]:
-    """The bounds rounded down, which is the same for counts."""
-    for name, bound in bounds.items():
-        if name not in COSTS:
-            raise BudgetError(f"a budget must bound {', '.join(COSTS)}, but names {name!r}")
-        if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 < bound < float("inf"):
-            raise BudgetError(f"{name} must be a positive number, but the bound is {bound!r}")
-    return {name: min(floor(bound), EXACT) for name, bound in bounds.items()}
 
 
 def _chunks(ranges: Mapping[str, Column]) -> Iterator[dict[str, Column]]:
