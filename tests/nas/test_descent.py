@@ -167,10 +167,30 @@ def test_too_few_rows_scale_uniformly_and_say_so(problem: Callable[..., Problem]
     (one,) = found.iterations
     assert "at least 6 recorded networks, but there are 5" in one.unfitted
     assert one.widths == find_width_groups(made.base.architecture).widths
+    assert found.ended == "iteration 1 gave no fit, so its network is scaled uniformly"
     proposal = propose(made, "x", {jobs[0].id: short(jobs[0])}, {})
     assert any("NO FIT, widths are scaled UNIFORMLY: a fit needs" in line for line in proposal.lines)
     (uniform,) = make_plan(made.spec).found.chosen
     assert proposal.candidates[0].id == uniform.id
+
+
+def test_a_record_that_never_began_says_why(problem: Callable[..., Problem]) -> None:
+    made = problem({"name": "neuralscale"})
+    _, found = run_descent(made, lambda job: replace(planted(job), first_recorded=None))
+    assert "recording begins when every group has lost a channel, but the pruning ended before, after 12 steps" in (
+        found.iterations[0].unfitted
+    )
+
+
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_every_group_can_lose_channels_again(problem: Callable[..., Problem], solver: str) -> None:
+    thin = PowerLaw(alpha=(1e-3,) * 5 + (0.5,) * 12, beta=LAW.beta)
+    for floor, multiple, least in ((1, 1, 2), (3, 1, 3), (4, 4, 4)):
+        method = {"name": "neuralscale", "iterations": 2, "solver": solver, "floor": floor, "multiple": multiple}
+        jobs, _ = run_descent(problem(method), lambda job: planted(job, thin))
+        widths = find_width_groups(jobs[1].architecture).widths
+        assert min(widths) == least
+        assert not any(width % multiple for width in widths)
 
 
 def test_a_failed_pruning_ends_the_descent_with_what_is_known(problem: Callable[..., Problem]) -> None:
@@ -313,6 +333,12 @@ def test_latency_is_kept_by_narrower_networks(small: Callable[..., Spec]) -> Non
     bound = plan.problem.budget.bounds["latency_ms"]
     assert candidate.latency_ms is not None
     assert 0.8 * bound < candidate.latency_ms <= bound
+    narrow = make_plan(
+        small(base=BASE, budget={"latency": "0.4x"}, methods=[{"name": "magnitude"}]), latency_of=latency_of
+    )
+    (tuned,) = narrow.found.chosen
+    assert tuned.latency_ms is not None
+    assert 0.3 * narrow.base.costs["latency_ms"] < tuned.latency_ms <= 0.4 * narrow.base.costs["latency_ms"]
     with pytest.raises(BudgetError, match=r"methods: uniform: budget.latency_ms must be kept, but allows 0.0001"):
         make_plan(small(base=BASE, budget={"latency": 0.0001}, methods=[{"name": "uniform"}]), latency_of=latency_of)
 

@@ -76,9 +76,9 @@ def test_all_methods_at_one_budget(descended: Path) -> None:
         if method != "base":
             assert 0.97 * budget < network["params"] <= budget
     shown = (descended / "stdout.txt").read_text()
-    assert "small: 7 networks, 1,000 validation images" in shown
+    assert "small: 7 networks, accuracy in %, 1,000 validation images" in shown
     assert all(method in shown for method in METHODS)
-    assert "neuralscale: 2 iterations; nas descent small shows them" in shown
+    assert "neuralscale: 2 iterations; nas descent small shows more" in shown
     said = (descended / "stderr.txt").read_text()
     assert "neuralscale, iteration 2: " in said
     assert "neuralscale ends: all 2 iterations are done" in said
@@ -123,6 +123,7 @@ def test_the_picture_is_drawn(descended: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--iteration", "3", "--fit", "f.json"], "error: --iteration must be one of 1 to 2, but is 3"),
+        (["--iteration", "1"], "error: --iteration is for --fit, which is not asked for"),
         (["--draw", "w.png"], "error: --draw must name an .html file, but is w.png"),
         (["--draw", "missing/w.html"], "error: files must be writable, but missing/w.html: No such file or directory"),
     ],
@@ -189,6 +190,14 @@ def test_killed_while_it_prunes_it_ends_as_if_nothing_had_happened(descended: Pa
         ({"methods": [{"name": "neuralscale", "floor": 99}]}, "error: methods: neuralscale: budget.params must be at"),
         ({"base": {"network": "vgg11", "resolution": 8}}, "error: base: node 'pool6'"),
         ({"methods": [{"name": "neuralscale", "iterations": 0}]}, "methods.0.iterations must be greater than or equal"),
+        ({"methods": [{"name": "morphnet", "left": 1}]}, "methods.0.left must be less than 1, but got 1"),
+        ({"methods": [{"name": "uniform", "shares": []}]}, "methods.0.shares must name at least one, and each once"),
+        ({"methods": [{"name": "uniform", "shares": 0.5}]}, "methods.0.shares must be a list, but got 0.5"),
+        ({"methods": ["uniform"]}, "methods.0 must hold keys, such as {name: value}, but got 'uniform'"),
+        (
+            "the base's own params must",
+        ),
+        ({"prune": {"floor": 999}}, "error: methods: morphnet: pruning needs a width group that can lose channels"),
         ({"prune": {"channels": 1.5}}, "prune.channels must be a number of channels, at least 1, or a share"),
         ({"race": {"eta": 3}}, "race must not be given with magnitude among methods"),
     ],

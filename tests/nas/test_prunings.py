@@ -2,6 +2,7 @@
 """A search whose networks become known while it runs, on invented outcomes and a real store."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -9,6 +10,8 @@ import pytest
 
 from dashboards import read_front
 from nas.plan import Plan, make_plan
+from nas.progress import Progress
+from nas.proposal import Proposal, propose
 from nas.search import TRIES, Search
 from nas.spec import Spec
 from tests.nas.test_descent import BASE, restless
@@ -198,3 +201,50 @@ def test_records_of_another_search_serve(
     assert any(isinstance(job, PruneJob) for job in ask_all(silent(other, store, dataset), store))
     third = make_plan(small(name="third", base=BASE, budget={"params": "0.1x"}, methods=METHODS))
     assert not any(isinstance(job, PruneJob) for job in ask_all(silent(third, store, dataset), store))
+
+
+def test_a_finished_search_keeps_its_networks(
+    plan: Plan, store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_all(silent(plan, store, dataset), store)
+    before = store.search("small")
+
+    def other(*_: object) -> object:
+        raise AssertionError("a finished search proposes nothing, whatever this version would propose")
+
+    monkeypatch.setattr("nas.prunings.propose", other)
+    assert ask_all(silent(plan, store, dataset), store) == []
+    assert store.search("small") == before
+
+
+def test_what_was_proposed_once_is_not_proposed_anew(
+    plan: Plan, store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another machine measures another latency."""
+    ask_all(silent(plan, store, dataset), store, stop_after=1)
+    known = store.search("small").networks
+    assert "neuralscale-1" in {network["method"] for network in known}
+
+    def narrower(*arguments: Any) -> Proposal:
+        found = propose(*arguments)
+        changed = [replace(one, architecture=plan.found.chosen[0].architecture) for one in found.candidates]
+        return replace(found, candidates=tuple(changed))
+
+    monkeypatch.setattr("nas.prunings.propose", narrower)
+    lines: list[str] = []
+    search = Search(plan, store, dataset, quiet, lines.append)
+    ask_all(search, store)
+    assert store.search("small").networks[: len(known)] == known
+    methods = methods_of(store)
+    assert len(set(methods)) == len(methods)
+    assert "neuralscale-3 finds the network of uniform, which is trained once" in lines
+
+
+def test_progress_says_what_is_pruned(plan: Plan, store: Store, dataset: Dataset) -> None:
+    shown: list[Progress] = []
+    search = Search(plan, store, dataset, shown.append, lambda line: None)
+    ask_all(search, store)
+    search.report()
+    assert any(one.pruning == "iteration 2 of at most 3" and one.seconds_left is None for one in shown)
+    assert shown[-1].pruning == ""
+    assert shown[-1].seconds_left is not None
