@@ -149,7 +149,7 @@ def descent_figure(data: DescentData) -> go.Figure:
     figure.update_yaxes(title_text="channels", rangemode="tozero", col=1, row=1)
     figure.update_xaxes(title_text=cost, type="log", col=2, row=1)
     figure.update_yaxes(title_text="channels", type="log", col=2, row=1)
-    height = max(520, 160 + 20 * (len(data.groups) + len(data.iterations)))  # of the legend, above all
+    height = max(520, 260 + 24 * (len(data.groups) + len(data.iterations)))  # of the legend, above all
     figure.update_layout(template="plotly_white", title=f"{data.search}: architecture descent", height=height)
     return figure
 
