@@ -212,6 +212,7 @@ def test_bad_specs_are_one_line_before_anything_runs(tmp_path: Path, changes: di
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
+@pytest.mark.slow
 def test_diverged_pretraining_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     prune = {**CHANGES["prune"], "pretrain_learning_rate": 1000}
     write_spec(tmp_path, **{**CHANGES, "prune": prune, "methods": CHANGES["methods"][:1] + CHANGES["methods"][-1:]})

@@ -96,7 +96,7 @@ def test_trials_of_all_methods_are_one_study(plan: Plan, store: Store, dataset: 
             assert "stage4_block1_conv1_channels" in trial.params
 
 
-@pytest.mark.parametrize("done", range(0, 11))
+@pytest.mark.parametrize("done", range(0, 11, 3))
 def test_goes_on_where_it_stopped(plan: Plan, store: Store, dataset: Dataset, done: int) -> None:
     first = ask_all(silent(plan, store, dataset), store, stop_after=done)
     again = silent(plan, store, dataset)
