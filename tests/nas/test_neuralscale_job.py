@@ -194,9 +194,7 @@ def test_killed_while_it_prunes_it_ends_as_if_nothing_had_happened(descended: Pa
         ({"methods": [{"name": "uniform", "shares": []}]}, "methods.0.shares must name at least one, and each once"),
         ({"methods": [{"name": "uniform", "shares": 0.5}]}, "methods.0.shares must be a list, but got 0.5"),
         ({"methods": ["uniform"]}, "methods.0 must hold keys, such as {name: value}, but got 'uniform'"),
-        (
-            "the base's own params must",
-        ),
+        ("the base's own params must",),
         ({"prune": {"floor": 999}}, "error: methods: morphnet: pruning needs a width group that can lose channels"),
         ({"prune": {"channels": 1.5}}, "prune.channels must be a number of channels, at least 1, or a share"),
         ({"race": {"eta": 3}}, "race must not be given with magnitude among methods"),
