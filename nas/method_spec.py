@@ -23,11 +23,12 @@ def _positive(value: Range) -> Range:
     return value
 
 
-def _count_name(value: Any) -> Any:
+def count_name(value: Any) -> Any:
+    """The whole name of a count; activation is short for activation_elements."""
     return "activation_elements" if value == "activation" else value
 
 
-Kept = Annotated[Literal["params", "macs", "flops", "activation_elements"], BeforeValidator(_count_name)]
+Kept = Annotated[Literal["params", "macs", "flops", "activation_elements"], BeforeValidator(count_name)]
 OrderedRange = Annotated[Range, AfterValidator(_ordered)]
 Size = Annotated[Count, Field(ge=1, le=LARGEST_SIDE)]
 PositiveRange = Annotated[OrderedRange, AfterValidator(_positive)]

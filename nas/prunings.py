@@ -43,10 +43,14 @@ class Prunings:
                 break
             self._records |= new
         for line in self._proposal.lines:
-            if line not in self._said:
-                self._said.add(line)
-                self._say(line)
+            self.say_once(line)
         return self._proposal.candidates
+
+    def say_once(self, line: str) -> None:
+        """Say a line that was not said before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
 
     def keep(self, name: str, networks: Sequence[Candidate], job_ids: Sequence[str]) -> None:
         """Write new networks, their jobs, and the descents into the search's row."""

@@ -74,10 +74,8 @@ def least_widths(problem: Problem, method: NeuralScaleSpec) -> list[int]:
     """The floors [G] between iterations: so wide that each group can lose channels, or it would never grow again."""
     prune = problem.spec.prune.settings()
     groups = find_width_groups(problem.base.architecture).groups
-    kept = [prune.floor if isinstance(prune.floor, int) else 1 for _ in groups]
-    return [
-        min(group.width, max(method.floor, least + group.divisor)) for group, least in zip(groups, kept, strict=True)
-    ]
+    least = prune.floor if isinstance(prune.floor, int) else 1
+    return [min(group.width, max(method.floor, least + group.divisor)) for group in groups]
 
 
 @dataclass(frozen=True, kw_only=True)

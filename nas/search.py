@@ -55,8 +55,6 @@ class Search:
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
         self._prunings = Prunings(plan.problem, dataset.id, store, say)
-        self._said: set[str] = set()
-        self._say = say
         self._course = Course(self._problem, [], self._dataset_id)
         self._set_course()
         if not store.search(self.name).finished:  # a finished search keeps what it found, whatever changes
@@ -70,11 +68,6 @@ class Search:
     def complete(self) -> bool:
         """True when nothing is left to do, also not for a later run."""
         return self.finished() and all(failure.settled for _, failure in self.failures)
-
-    def _say_once(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
-            self._say(line)
 
     def _set_course(self) -> None:
         """Take in the results of all networks that are known now; what was taken in before has been checked."""
@@ -93,7 +86,8 @@ class Search:
         proposed = [one for one in self._prunings.update(settled) if one.method not in known.values()]
         for network in proposed:
             if network.id in known:
-                self._say_once(f"{network.method} finds the network of {known[network.id]}, which is trained once")
+                line = f"{network.method} finds the network of {known[network.id]}, which is trained once"
+                self._prunings.say_once(line)
         found = different(proposed, known.keys())
         jobs = [job.id for network in found for job in self._problem.jobs(network, self._dataset_id)]
         self._prunings.keep(self.name, found, jobs)

@@ -4,21 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from trials.fields import Count, Real
+from nas.method_spec import count_name
+from trials.fields import Count, Real, once_each
 from trials.prune_settings import PRUNE_PRESETS, PruneSettings
 
 Tau = Literal["params", "macs", "activation_elements"]
 Share = Annotated[Real, Field(gt=0, le=1)]
-
-
-def _once_each(values: tuple[float, ...]) -> tuple[float, ...]:
-    if not values or len(set(values)) != len(values):
-        raise ValueError("must name at least one, and each once")
-    return values
-
-
-def _count_name(value: Any) -> Any:
-    return "activation_elements" if value == "activation" else value
 
 
 class PruneSpec(PruneSettings):
@@ -47,7 +38,7 @@ class WidthMethod(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    shares: Annotated[tuple[Share, ...], AfterValidator(_once_each)] = Field(
+    shares: Annotated[tuple[Share, ...], AfterValidator(once_each)] = Field(
         (1.0,),
         max_length=100,
         description="A network for each of these shares of every bound of the budget.",
@@ -102,7 +93,7 @@ class NeuralScaleSpec(WidthMethod):
     name: Literal["neuralscale"] = Field(
         description="NeuralScale: prune, fit a power law to each width, scale along it, and prune again."
     )
-    tau: Annotated[Tau, BeforeValidator(_count_name)] = Field(
+    tau: Annotated[Tau, BeforeValidator(count_name)] = Field(
         "params",
         description="What tau counts: params (as the paper), macs or activation_elements. The law is fitted to it, "
         "and every iteration begins with a network that has as much of it as the base.",

@@ -30,5 +30,12 @@ def _real(value: Any) -> float:
     return float(parse_number(value))
 
 
+def once_each(values: tuple[float, ...]) -> tuple[float, ...]:
+    """The values of a list; raises ValueError where it has none, or one twice."""
+    if not values or len(set(values)) != len(values):
+        raise ValueError("must name at least one, and each once")
+    return values
+
+
 Count = Annotated[int, BeforeValidator(_count)]
 Real = Annotated[float, BeforeValidator(_real)]

@@ -91,8 +91,8 @@ def test_slow_ones_are_replaced(small: Callable[..., Spec]) -> None:
     [
         ({"resolution": [7, 56]}, BUDGET, SpecError, "isometric.resolution must be at most mnist5k's native 28 px"),
         ({}, {"params": 100}, BudgetError, "methods: isometric: a network of the grid must keep all bounds"),
-        ({"depth": [2, 2]}, BUDGET, SpecError, "methods.0.depth must name each one once"),
-        ({"internal": []}, BUDGET, SpecError, "methods.0.internal"),
+        ({"depth": [2, 2]}, BUDGET, SpecError, "methods.0.depth must name at least one, and each once"),
+        ({"internal": []}, BUDGET, SpecError, "methods.0.internal must name at least one, and each once"),
         ({"multiplier": [0]}, BUDGET, SpecError, "methods.0.multiplier.0 must be greater than 0"),
     ],
 )
