@@ -19,7 +19,9 @@ def cost(  # noqa: PLR0913, PLR0917
     resolution: options.Resolution = None,
     classes: options.Classes = None,
     channels: options.Channels = None,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="A row for every layer.")] = False,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="A row for every layer, also what it sees of the image.")
+    ] = False,
     convention: options.Conventions = None,
     latency: Annotated[bool, typer.Option("--latency", help="Measure a forward pass, too.")] = False,
     batch_size: options.BatchSize = None,
@@ -121,7 +123,7 @@ def grid(
     as_json: options.AsJson = False,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Show a search over isometric networks: input against internal resolution, width against resolution, costs."""
+    """Show what resolution does in a search: input against internal, ways to feed, width against resolution, costs."""
     from nas.show_grid import draw_grid, print_grid, read_grid
 
     points = read_grid(name, storage)

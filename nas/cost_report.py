@@ -10,6 +10,7 @@ from nas.networks import load_network
 from nas.tables import make_table
 from search_spaces import Architecture, NetworkError, count_cost, layer_costs
 from search_spaces.conventions import CONVENTIONS, count_total
+from search_spaces.receptive_field import receptive_fields
 from search_spaces.width_groups import WidthGroups, find_width_groups
 from search_spaces.widths import scale_widths, with_widths
 
@@ -48,7 +49,11 @@ class CostReport:
         if self.latency:
             listing["latency"] = [dict(measured) for measured in self.latency]
         if per_layer:
-            listing["layers"] = [layer.to_json() for layer in layer_costs(self.architecture)]
+            fields = receptive_fields(self.architecture, gates=False)
+            listing["layers"] = [
+                {**layer.to_json(), "receptive_field": field.side}
+                for layer, field in zip(layer_costs(self.architecture), fields, strict=True)
+            ]
         return listing
 
 
@@ -139,10 +144,12 @@ def _print_groups(console: Console, groups: WidthGroups) -> None:
 
 
 def _print_layers(console: Console, architecture: Architecture) -> None:
-    table = make_table("layer", "output", "params", "MACs", "in + out", left=("layer",))
+    """A row a layer; "sees" is its receptive field in pixels of the image, what gates let through aside."""
+    table = make_table("layer", "output", "params", "MACs", "in + out", "sees", left=("layer",))
     names = table.columns[0]  # names give way, never numbers
     names.no_wrap, names.overflow = False, "fold"
-    for layer in layer_costs(architecture):
-        shape = " x ".join(map(str, layer.shape))
-        table.add_row(layer.name, shape, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.activation_elements:,}")
+    fields = receptive_fields(architecture, gates=False)
+    for layer, field in zip(layer_costs(architecture), fields, strict=True):
+        counts = (f"{count:,}" for count in (layer.params, layer.macs, layer.activation_elements))
+        table.add_row(layer.name, " x ".join(map(str, layer.shape)), *counts, f"{field.side} px")
     console.print(table)

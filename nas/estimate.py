@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
-from statistics import mean
+
+import numpy as np
 
 from nas.plan import Plan
 from nas.width_spec import PRUNING_METHODS, NeuralScaleSpec
@@ -19,15 +20,20 @@ STARTUP_SECONDS = 10.0
 def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:
     """Wall time of a search of this plan, prunings apart.
 
-    The step is timed once a machine for the base and for the candidates of lowest and highest resolution; all
-    have about the same MACs, but MACs are not time.
+    The step is timed once a machine for the base and for the candidates of fewest and most MACs, of lowest and highest
+    resolution; others lie between these by their MACs.
     """
     spec = plan.problem.spec
     recipe = spec.train.recipe("fp32")
-    timed = (plan.base, *plan.found.chosen[:1], *plan.found.chosen[-1:])
-    seconds = [_step_seconds(network.architecture, recipe, times, measure) for network in timed]
+    ordered = sorted(plan.found.chosen, key=lambda network: network.cost.macs)
+    sides = sorted(plan.found.chosen, key=lambda network: network.architecture.resolution)
+    timed = {one.id: one for one in (plan.base, *ordered[:1], *ordered[-1:], *sides[:1], *sides[-1:])}
+    known = np.array(
+        sorted((one.cost.macs, _step_seconds(one.architecture, recipe, times, measure)) for one in timed.values())
+    )
+    seconds = np.interp([network.cost.macs for network in plan.networks], known[:, 0], known[:, 1])
     steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
-    return STARTUP_SECONDS + mean(seconds) * steps / spec.search.workers
+    return STARTUP_SECONDS + float(seconds.mean()) * steps / spec.search.workers
 
 
 def estimate_pruning(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:

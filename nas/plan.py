@@ -11,7 +11,8 @@ from nas.isometric import isometric_candidates
 from nas.method_spec import CompensationSpec
 from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
-from nas.resolution_spec import IsometricSpec
+from nas.resolution import compound_candidates, family_candidates
+from nas.resolution_spec import CompoundSpec, FamilySpec, IsometricSpec
 from nas.scaled import check_pruning, static_candidates
 from nas.spec import Spec
 from nas.study import make_study
@@ -116,6 +117,10 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
         elif isinstance(method, IsometricSpec):
             found += isometric_candidates(problem, method)
             problem = replace(problem, base=_as_point(problem.base, found.chosen))
+        elif isinstance(method, CompoundSpec):
+            found += compound_candidates(problem, method)
+        elif isinstance(method, FamilySpec):
+            found += family_candidates(problem, method)
         elif isinstance(method, PRUNING_METHODS):
             check_pruning(problem, method)
         else:

@@ -13,17 +13,16 @@ from search_spaces import LATENCY, Architecture
 from search_spaces.width_groups import find_width_groups
 
 MOST_SHOWN = 40  # networks in the table
-_ISOMETRIC = ("internal_resolution", "depth", "multiplier")
 
 
 def print_plan(console: Console, plan: Plan) -> None:
     """What would be trained, without the time."""
     spec, listing = plan.problem.spec, plan.to_json()
     scaled = [network for network in plan.found.chosen if network.is_scaled]
-    isometric = [network for network in plan.found.chosen if network.method == "isometric"]
-    compensation = [network for network in plan.found.chosen if network not in (*scaled, *isometric)]
+    compensation = [network for network in plan.found.chosen if network.method.startswith("compensation")]
+    others = [network for network in plan.found.chosen if network not in (*scaled, *compensation)]
     console.print(
-        f"[bold]{spec.name}[/]: {_summary(plan, len(compensation) + len(isometric), len(scaled))}", highlight=False
+        f"[bold]{spec.name}[/]: {_summary(plan, len(compensation) + len(others), len(scaled))}", highlight=False
     )
     if plan.found.choice:
         counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
@@ -39,12 +38,12 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(line, highlight=False)
     for line in plan.prunings:
         console.print(line, markup=False, highlight=False)
-    if compensation or not (scaled or isometric):
+    if compensation or not (scaled or others):
         _print_networks(console, plan, [plan.base, *compensation])
     if scaled:
         _print_scaled(console, plan, scaled if compensation else [plan.base, *scaled])
-    if isometric:
-        _print_isometric(console, plan, isometric if compensation or scaled else [plan.base, *isometric])
+    if others:
+        _print_others(console, plan, others if compensation or scaled else [plan.base, *others])
     if spec.train.confirm:
         console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
 
@@ -80,14 +79,13 @@ def _print_scaled(console: Console, plan: Plan, networks: Sequence[Candidate]) -
     console.print(table)
 
 
-def _print_isometric(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
+def _print_others(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
+    """Networks whose names say what was chosen."""
     title = f"to be trained, each with {plan.problem.spec.train.seeds} seeds"
-    columns = ("method", "px", "internal", "depth", "multiplier", "params", "MACs", "activations")
-    table = make_table(*columns, title=title, left=("method",))
+    table = make_table("method", "px", "params", "MACs", "activations", title=title, left=("method",))
     for network in networks[:MOST_SHOWN]:
-        own = [f"{network.choice[name]:g}" if name in network.choice else "" for name in _ISOMETRIC]
         costs = [f"{cost:,}" for cost in network.cost.bounded().values()]
-        table.add_row(network.method, str(network.architecture.resolution), *own, *costs)
+        table.add_row(network.method, str(network.architecture.resolution), *costs)
     console.print(table)
     _print_left_out(console, networks)
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import floor
 
 from nas.problem import Candidate, FineTuning, Problem
 from nas.spec_errors import SpecError
 from nas.width_spec import ConvCutSpec, MagnitudeSpec, MorphNetSpec, NeuralScaleSpec, UniformSpec, WidthMethod
-from search_spaces import COSTS, Architecture, Budget, BudgetError, NetworkError, count_cost
+from nas.within import counted_bounds, of_share, within_budget
+from search_spaces import Architecture, BudgetError, NetworkError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.conv_shortcuts import with_conv_shortcuts
 from search_spaces.narrowing import narrowed
@@ -18,10 +18,7 @@ from search_spaces.width_groups import find_width_groups
 from search_spaces.widths import with_widths
 from trials.prune_ranking import find_prunable
 
-TRIES = 10  # networks tried for one that keeps a bound which no formula inverts: latency, above all
 PAPER_SHARE = 40 / 300  # of the training's epochs: those of fine-tuning in the NeuralScale paper, on CIFAR
-NARROWEST = 1 / 4096  # of the other bounds: where they begin
-WIDEST = 64  # times the base's parameters, where nothing but latency is bounded
 
 
 def static_candidates(problem: Problem, method: UniformSpec | ConvCutSpec | MagnitudeSpec) -> list[Candidate]:
@@ -41,7 +38,7 @@ def static_candidates(problem: Problem, method: UniformSpec | ConvCutSpec | Magn
         if isinstance(method, MagnitudeSpec) and candidate.cost.params == problem.base.cost.params:
             name, share = next(iter(problem.budget.bounds)), candidate.share or 1.0
             rule = f"{name} must be below what the base costs, or magnitude removes nothing; lower it, or leave it out"
-            raise _of_share(method, share, BudgetError(rule))
+            raise of_share(method.name, share, BudgetError(rule))
     return made
 
 
@@ -59,9 +56,9 @@ def check_pruning(problem: Problem, method: MorphNetSpec | NeuralScaleSpec) -> N
         raise SpecError(f"methods: {method.name}: {error}") from error
     for share in method.shares:
         try:
-            scale_to(batch, law, _counts(problem, share), floors=method.floor, multiple=method.multiple)
+            scale_to(batch, law, counted_bounds(problem, share), floors=method.floor, multiple=method.multiple)
         except BudgetError as error:
-            raise _of_share(method, share, error) from error
+            raise of_share(method.name, share, error) from error
     if isinstance(method, NeuralScaleSpec):
         own: dict[str, float] = {method.tau: float(problem.base.cost.bounded()[method.tau])}
         try:
@@ -102,7 +99,7 @@ def scaled_candidate(
     batch, iteration = BatchCost(curve.network), curve.iteration
 
     def scaled(factor: float) -> Candidate:
-        bounds = _counts(problem, share * factor)
+        bounds = counted_bounds(problem, share * factor)
         found = scale_to(batch, curve.law, bounds, floors=method.floor, multiple=method.multiple)
         made = with_widths(curve.network, found.widths, batch.groups)
         numbers = {} if iteration is None else {"iteration": iteration}
@@ -118,57 +115,14 @@ def scaled_candidate(
         return problem.measured(finish(candidate) if finish else candidate)
 
     try:
-        return _within(problem, share, scaled)
+        return within_budget(problem, share, scaled)
     except BudgetError as error:
-        raise _of_share(method, share, error) from error
-
-
-def _of_share(method: WidthMethod, share: float, error: BudgetError) -> BudgetError:
-    of = "" if share == 1 else f" (share {share:g} of the budget)"
-    return BudgetError(f"methods: {method.name}{of}: budget.{error}")
+        raise of_share(method.name, share, error) from error
 
 
 def channels_by_name(network: Architecture) -> dict[str, int]:
     """Widths of the groups, as trials show them."""
     return {f"{group.name}_channels": group.width for group in find_width_groups(network).groups}
-
-
-def _counts(problem: Problem, share: float) -> dict[str, float]:
-    """The bounds on what is counted; where latency alone is bounded, one that holds widths within reason."""
-    bounds = {name: bound for name, bound in problem.budget.bounds.items() if name in COSTS}
-    bounds = bounds or {"params": WIDEST * problem.base.cost.params}
-    return {name: max(1, floor(bound * share)) for name, bound in bounds.items()}
-
-
-def _within(problem: Problem, share: float, scaled: Callable[[float], Candidate]) -> Candidate:
-    """The network at the bounds; where it breaks one that is measured, or one of its own, the widest narrower one.
-
-    Of TRIES that are tried, by bisection of the share of the bounds on what is counted that networks are scaled to.
-    """
-    budget = Budget(bounds={name: share * bound for name, bound in problem.budget.bounds.items()})
-    made = scaled(1.0)
-    if budget.keeps(made.costs):
-        return made
-    low, high, found = 0.0, 1.0, None  # 0: NARROWEST of the bounds, 1: all of them, logarithmic between
-    for _ in range(TRIES):
-        middle = (low + high) / 2
-        try:
-            made = scaled(NARROWEST ** (1 - middle))
-        except BudgetError:  # narrower than the floors
-            low = middle
-            continue
-        if budget.keeps(made.costs):
-            low, found = middle, made
-        else:
-            high = middle
-    if found is None:
-        bounds = budget.bounds
-        name = max(bounds, key=lambda name: made.costs[name] / bounds[name])
-        raise BudgetError(
-            f"{name} must be kept, but allows {bounds[name]:.4g} and the narrowest of {TRIES + 1} networks has "
-            f"{made.costs[name]:.4g}; raise it"
-        )
-    return found
 
 
 def _finetuned(problem: Problem, method: MagnitudeSpec, uniform: Candidate) -> Candidate:

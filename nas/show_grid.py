@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from dashboards import read_front
-from dashboards.grid import GridPoint, Table, grid_figure, grid_points, grid_tables
+from dashboards.grid import grid_figure
+from dashboards.grid_points import GridPoint, Table, cell_text, grid_points, grid_tables
 from nas.show_descent import write_figure
 from nas.tables import make_table
 from search_spaces import NasError
@@ -18,31 +19,28 @@ def read_grid(name: str, storage: str) -> list[GridPoint]:
         points = grid_points(read_front(store, name))
     if not points:
         raise NasError(
-            f"search {name!r} must have trained networks of the method isometric to show a grid, but has none; "
-            "run nas search"
+            f"search {name!r} must have trained networks of isometric, feeding, dilated, parallel, multipliers or "
+            "compound to show how resolution matters, but has none; run nas search"
         )
     return points
 
 
 def print_grid(console: Console, points: list[GridPoint]) -> None:
-    """A table of input against internal resolution for each depth and multiplier (Sandler et al. 2019, table 4)."""
-    for table in grid_tables(points):
-        family = f"depth {table.depth}, multiplier {table.multiplier:g}"
-        console.print(f"{family}: {points[0].split} accuracy in %, {points[0].seeds} seeds", highlight=False)
-        console.print(_accuracies(table))
+    """A table of each kind: input against internal resolution, ways to feed, width against resolution."""
+    tables = grid_tables(points)
+    console.print(f"{points[0].split} accuracy in %, {points[0].seeds} seeds", highlight=False)
+    for table in tables:
+        console.print(f"\n{table.title}", highlight=False)
+        console.print(_shown(table))
+    if not tables:
+        console.print("no two of the networks differ in resolution or width alone: nas front lists them")
 
 
-def _accuracies(table: Table) -> object:
-    shown = make_table("internal", *(f"{side} px input" for side in table.resolutions))
-    for internal, row in zip(table.internals, table.cells, strict=True):
-        shown.add_row(f"{internal} px", *(_text(cell) for cell in row))
+def _shown(table: Table) -> object:
+    shown = make_table(table.corner, *table.columns, left=(table.corner,))
+    for name, row in zip(table.rows, table.cells, strict=True):
+        shown.add_row(name, *(cell_text(cell, " ± ") for cell in row))
     return shown
-
-
-def _text(cell: GridPoint | None) -> str:
-    if cell is None:
-        return ""
-    return f"{100 * cell.mean:.1f}" + ("" if cell.std is None else f" ± {100 * cell.std:.1f}")
 
 
 def draw_grid(points: list[GridPoint], name: str, path: Path) -> None:

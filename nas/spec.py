@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 from nas.base import BaseSpec
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
-from nas.resolution_spec import IsometricSpec
+from nas.resolution_spec import ResolutionSpec
 from nas.spec_errors import SpecError, explain
 from nas.width_spec import PruneSpec, WidthSpec
 from search_spaces import LATENCY
@@ -48,7 +48,7 @@ def _safe_name(value: str) -> str:
 
 
 Bound = Annotated[str, BeforeValidator(_bound)]
-MethodSpec = Annotated[CompensationSpec | IsometricSpec | WidthSpec, Field(discriminator="name")]
+MethodSpec = Annotated[CompensationSpec | ResolutionSpec | WidthSpec, Field(discriminator="name")]
 _WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
 
 
@@ -136,7 +136,7 @@ class SearchSpec(_Section):
         12,
         ge=1,
         le=100_000,
-        description="Networks that compensation, or isometric, draws beside the base; not of a study.",
+        description="Networks that a method draws beside the base where it finds more; not of a study.",
     )
     workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")

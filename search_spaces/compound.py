@@ -61,9 +61,17 @@ def compound(architecture: Architecture, phi: float, *, alpha: float, beta: floa
 
 
 def compound_within(
-    architecture: Architecture, bounds: Mapping[str, float], *, alpha: float, beta: float, gamma: float
+    architecture: Architecture,
+    bounds: Mapping[str, float],
+    *,
+    alpha: float,
+    beta: float,
+    gamma: float,
+    largest: int | None = None,
 ) -> Compound:
     """The network of the largest phi that keeps all bounds (upper ones, by the names of `COSTS`).
+
+    Its resolution is at most `largest`, where that is given.
 
     phi is found by halving, to 2^-20, negative where the network itself is too large. Costs only grow with phi, but for
     a `Shortcut` that becomes the identity where rounded widths meet; the network that comes back keeps the bounds in
@@ -83,6 +91,8 @@ def compound_within(
         try:
             scaled = compound(architecture, phi, **factors)
         except NetworkError:  # too large or too small to exist
+            return None
+        if largest is not None and scaled.resolution > largest:
             return None
         costs = count_cost(scaled).bounded()
         keeps = max(Budget(bounds=bounds).slack(costs).values()) <= 0

@@ -2,11 +2,12 @@
 
 import re
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator
 
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,2}))?([KMG]?)")
+_T = TypeVar("_T")
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -30,7 +31,7 @@ def _real(value: Any) -> float:
     return float(parse_number(value))
 
 
-def once_each(values: tuple[float, ...]) -> tuple[float, ...]:
+def once_each(values: tuple[_T, ...]) -> tuple[_T, ...]:
     """The values of a list; raises ValueError where it has none, or one twice."""
     if not values or len(set(values)) != len(values):
         raise ValueError("must name at least one, and each once")

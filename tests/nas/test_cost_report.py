@@ -32,6 +32,8 @@ def test_json(tmp_path: Path) -> None:
     assert sum(layer["params"] for layer in found["layers"]) == found["params"]
     assert sum(layer["macs"] for layer in found["layers"]) == found["macs"]
     assert max(layer["activation_elements"] for layer in found["layers"]) == found["activation_elements"]
+    fields = {layer["name"]: layer["receptive_field"] for layer in found["layers"]}
+    assert list(fields.values())[:5] == [7, 7, 7, 11, 19]  # conv 7x7/2, its norm and relu, max pool 3x3/2, conv 3x3
 
 
 def test_widths_and_images(tmp_path: Path) -> None:

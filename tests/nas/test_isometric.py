@@ -71,7 +71,7 @@ def test_some_are_drawn_by_seed(small: Callable[..., Spec]) -> None:
 def test_beside_other_methods(small: Callable[..., Spec]) -> None:
     methods = [METHOD, {"name": "uniform"}]
     plan = make_plan(small(base={"network": "resnet18:stem=32", "resolution": 14}, budget=BUDGET, methods=methods))
-    assert {candidate.method for candidate in plan.found.chosen} == {"isometric", "uniform"}
+    assert {candidate.family for candidate in plan.found.chosen} == {"isometric", "uniform"}
     assert "params" in plan.to_json()["costs"]
 
 

@@ -176,4 +176,19 @@ def test_time_is_of_the_measured_step_and_measured_once(tmp_path: Path) -> None:
     expected = STARTUP_SECONDS + 0.01 * 30 * 10 * (39 + 18) / 2
     for _ in range(2):
         assert estimate_seconds(plan, StepTimes(tmp_path), measure) == pytest.approx(expected)
-    assert len(measured) == 3
+    assert len(measured) == 4  # base, fewest and most MACs, lowest and highest resolution, of which two are one
+    assert len(set(measured)) == 4
+
+
+def test_time_of_networks_between_is_read_off_their_macs(small: Callable[..., Spec], tmp_path: Path) -> None:
+    """Where a step takes as long as its MACs say, the estimate is exact, however far networks lie apart."""
+    method = {"name": "multipliers", "width": [0.25, 0.5, 1, 2], "resolution": [0.5, 1]}
+    plan = make_plan(small(budget={"params": "9x"}, methods=[method], search={"max_candidates": 9}))
+    macs = {network.architecture.id: network.cost.macs for network in plan.networks}
+
+    def measure(architecture: Architecture, _recipe: Recipe) -> float:
+        return macs[architecture.id] * 1e-7
+
+    trainings = 2 * 30 * sum(macs.values()) * 1e-7 / 2  # 2 seeds of 30 steps on 2 workers
+    assert len(macs) == 8
+    assert estimate_seconds(plan, StepTimes(tmp_path), measure) == pytest.approx(STARTUP_SECONDS + trainings)

@@ -22,7 +22,7 @@ from search_spaces.zoo.stems import stem_sketch
 from tests.search_spaces.random_stages import staged_networks
 from tests.search_spaces.test_repeats import structure
 
-FACTORS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}  # EfficientNet's
+FACTORS: dict[str, Any] = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}  # EfficientNet's
 
 
 # --- depth
@@ -230,9 +230,19 @@ def test_the_bound_itself_is_allowed(share: float) -> None:
         ({"macs": 1e9}, {"gamma": float("nan")}, NetworkError, "gamma must be a number of at least 1"),
     ],
 )
-def test_wrong_budgets(bounds: dict[str, float], factors: dict[str, float], kind: Any, message: str) -> None:
+def test_wrong_budgets(bounds: dict[str, float], factors: dict[str, Any], kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         compound_within(make_network("resnet18"), bounds, **(FACTORS | factors))
+
+
+def test_images_no_larger_than_there_are() -> None:
+    """The growth ends where the next pixel would be one too many, whatever the bounds still allow."""
+    network = make_network("resnet18", resolution=64)
+    found = compound_within(network, {"macs": 1e12}, **FACTORS, largest=96)
+    assert found.architecture.resolution == 96
+    assert compound(network, found.phi + 2**-18, **FACTORS).resolution == 97
+    unbounded = compound_within(network, {"macs": 1e9}, **FACTORS)
+    assert compound_within(network, {"macs": 1e9}, **FACTORS, largest=10_000) == unbounded
 
 
 @pytest.mark.parametrize("phi", [33, -33, float("nan"), True, "1"])
