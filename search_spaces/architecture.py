@@ -46,20 +46,24 @@ def check_input(shape: Shape) -> None:
 class Architecture:
     """A network: input shape (channels, height, width) and nodes in execution order; the last one answers.
 
+    `exits` names nodes before it that give class scores as well, in execution order; the last node is the last exit.
     Building one propagates every shape, so an impossible network cannot exist: NetworkError names the node.
     """
 
     input: tuple[int, int, int]
     nodes: tuple[Node, ...]
+    exits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_input(self.input)
         if not self.nodes:
             raise NetworkError("a network needs at least one node, but got none")
-        unread = {node.name for node in self.nodes[:-1]} - {name for node in self.nodes for name in node.inputs}
+        _ = self.shapes
+        self._check_exits()
+        read = {name for node in self.nodes for name in node.inputs}
+        unread = {node.name for node in self.nodes[:-1]} - read - set(self.exits)
         if unread:
             raise NetworkError(f"every node but the last must be read, but nothing reads {sorted(unread)[0]!r}")
-        _ = self.shapes
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -82,6 +86,22 @@ class Architecture:
             count = f"{least} to {most} earlier nodes" if most > least else _counted(least)
             raise NetworkError(f"node {node.name!r} must read {count}, but reads {list(node.inputs)}")
 
+    def _check_exits(self) -> None:
+        places = {node.name: i for i, node in enumerate(self.nodes[:-1])}
+        for name in self.exits:
+            if name not in places:
+                raise NetworkError(
+                    f"exits must be nodes before the last one, which is the last exit anyway, but {name!r} is none"
+                )
+            if len(self.output) != 1 or self.shapes[name] != self.output:
+                raise NetworkError(
+                    f"exits must give one score a class as the last node, but {name!r} gives {self.shapes[name]} and "
+                    f"the last node {self.output}"
+                )
+        order = [places[name] for name in self.exits]
+        if order != sorted(set(order)):
+            raise NetworkError(f"exits must differ and stand in execution order, but are {', '.join(self.exits)}")
+
     @property
     def resolution(self) -> int:
         """Side of the input in pixels."""
@@ -91,6 +111,11 @@ class Architecture:
     def output(self) -> Shape:
         """Shape of the last node."""
         return self.shapes[self.nodes[-1].name]
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The nodes that give class scores, in execution order: the exits and the last node."""
+        return (*self.exits, self.nodes[-1].name)
 
     @cached_property
     def id(self) -> str:
@@ -119,6 +144,11 @@ class Architecture:
             for i, (node, names) in enumerate(zip(self.nodes, reads, strict=True))
         )
 
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        """The nodes whose values no other needs: answers, which are handed out at once, and what is a shape alone."""
+        return frozenset(node.name for node in self.nodes).difference(self.last_reads())
+
     def node(self, name: str) -> Node:
         """The node of this name; raises NetworkError where there is none."""
         for node in self.nodes:
@@ -130,25 +160,28 @@ class Architecture:
         """The network with some nodes' ops replaced, and another input side if one is given."""
         nodes = tuple(replace(node, op=ops.get(node.name, node.op)) for node in self.nodes)
         side = self.resolution if resolution is None else resolution
-        return Architecture(input=(self.input[0], side, side), nodes=nodes)
+        return Architecture(input=(self.input[0], side, side), nodes=nodes, exits=self.exits)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` takes back."""
+        """Plain data that `from_json` takes back. Exits are left out where there are none, so that ids stay."""
         nodes = [{"name": node.name, "inputs": list(node.inputs), **op_to_json(node.op)} for node in self.nodes]
-        return {"input": list(self.input), "nodes": nodes}
+        exits = {"exits": list(self.exits)} if self.exits else {}
+        return {"input": list(self.input), "nodes": nodes, **exits}
 
     @staticmethod
     def from_json(data: Any) -> "Architecture":
         """The network that `to_json` wrote; raises NetworkError, naming the node, for anything else."""
         try:
             entries = [(dict(entry), entry["name"], tuple(map(str, list(entry["inputs"])))) for entry in data["nodes"]]
-            shape = tuple(data["input"])
+            shape, exits = tuple(data["input"]), data.get("exits", [])
             if any(not isinstance(entry["inputs"], list | tuple) for entry in data["nodes"]):
                 raise TypeError("inputs must be a list")
-        except (TypeError, KeyError, ValueError) as error:
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise NetworkError(
                 "a network must have 'input' and 'nodes', each node a 'name', 'inputs' and 'op'"
             ) from error
+        if not isinstance(exits, list | tuple) or any(not isinstance(name, str) for name in exits):
+            raise NetworkError(f"exits must be a list of names of nodes, but got {exits!r}")
         nodes = []
         for entry, name, inputs in entries:
             if not isinstance(name, str):
@@ -158,7 +191,7 @@ class Architecture:
                 nodes.append(Node(name=name, op=op_from_json(values), inputs=inputs))
             except NetworkError as error:
                 raise NetworkError(f"node {name!r}: {error}") from error
-        return Architecture(input=shape, nodes=tuple(nodes))
+        return Architecture(input=shape, nodes=tuple(nodes), exits=tuple(exits))
 
 
 def _counted(number: int) -> str:

@@ -1,8 +1,9 @@
 """From a network as data to a torch module. Its parameters are named after the nodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -10,6 +11,10 @@ from search_spaces import modules, ops
 from search_spaces.architecture import INPUT, Architecture
 from search_spaces.cost import count_cost
 from search_spaces.errors import NetworkError
+from search_spaces.exits import in_segments, segments
+
+Step: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]  # as in `Architecture.steps`
+Layer: TypeAlias = Callable[[str, list[Tensor]], Tensor]  # a node's value by its name and the values that it reads
 
 
 class Network(nn.Module):
@@ -21,8 +26,31 @@ class Network(nn.Module):
         add_layers(self, architecture, lambda op, place: MODULES[type(op)](op, place))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores [N, classes] of images [N, C, H, W]."""
-        return run_nodes(self.architecture, images, lambda name, read: self.get_submodule(name)(*read))
+        """Class scores [N, classes] of images [N, C, H, W]: the last exit's."""
+        return run_nodes(self.architecture, images, self._run_layer)
+
+    def exits(self, images: Tensor) -> list[Tensor]:
+        """Class scores [N, classes] of every exit, the last node's last, of images [N, C, H, W]."""
+        return run_exits(self.architecture, images, self._run_layer)
+
+    def run_segment(self, number: int, values: dict[str, Tensor]) -> Tensor:
+        """Class scores [N, classes] of one exit, by what it needs and earlier ones have not computed.
+
+        `values` are what later segments read, by name: the images [N, C, H, W] as `input` before segment 0. They are
+        changed to what the segments after this one read, so that they must run in order: after the last none is left.
+        """
+        (scores,) = run_steps(self.architecture, self._segments[number], values, self._run_layer)
+        return scores
+
+    @cached_property
+    def _segments(self) -> list[tuple[Step, ...]]:
+        """The steps of every segment; a value is freed after the last segment that reads it."""
+        left = iter(in_segments(self.architecture).steps)
+        return [tuple(next(left) for _ in segment) for segment in segments(self.architecture)]
+
+    def _run_layer(self, name: str, read: list[Tensor]) -> Tensor:
+        values: Tensor = self.get_submodule(name)(*read)
+        return values
 
 
 def build(architecture: Architecture) -> Network:
@@ -66,15 +94,31 @@ def add_layers(network: nn.Module, architecture: Architecture, make: Callable[[o
         network.add_module(node.name, make(node.op, place))
 
 
-def run_nodes(architecture: Architecture, images: Tensor, layer: Callable[[str, list[Tensor]], Tensor]) -> Tensor:
+def run_nodes(architecture: Architecture, images: Tensor, layer: Layer) -> Tensor:
     """The last node's value, where `layer` gives that of a node by its name and the values that it reads."""
-    values = {INPUT: images}
-    for name, reads, unread in architecture.steps:
+    return run_exits(architecture, images, layer)[-1]
+
+
+def run_exits(architecture: Architecture, images: Tensor, layer: Layer) -> list[Tensor]:
+    """The values of all nodes that answer: the exits and the last node."""
+    return run_steps(architecture, architecture.steps, {INPUT: images}, layer)
+
+
+def run_steps(
+    architecture: Architecture, steps: Iterable[Step], values: dict[str, Tensor], layer: Layer
+) -> list[Tensor]:
+    """The values of those nodes among the steps that answer. `values` become those that later steps read."""
+    answers, scores = architecture.answers, []
+    for name, reads, unread in steps:
         read = [values[source] for source in reads]
         for source in unread:  # free what nobody reads again: memory is the cost model's peak
             del values[source]
-        values[name] = layer(name, read)
-    return values[architecture.nodes[-1].name]
+        value = layer(name, read)
+        if name in answers:
+            scores.append(value)
+        if name not in architecture.unread:
+            values[name] = value
+    return scores
 
 
 def _conv(op: ops.Conv | ops.Depthwise, place: Place) -> nn.Module:

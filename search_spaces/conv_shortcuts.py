@@ -39,7 +39,7 @@ def with_conv_shortcuts(architecture: Architecture) -> Architecture:
                 nodes += _projection(name, conv, inputs[i], used, normed=normed)
                 inputs = (*inputs[:i], nodes[-1].name, *inputs[i + 1 :])
         nodes.append(Node(name=node.name, op=node.op, inputs=inputs))
-    return Architecture(input=architecture.input, nodes=tuple(nodes))
+    return Architecture(input=architecture.input, nodes=tuple(nodes), exits=architecture.exits)
 
 
 def _projection(name: str, conv: Conv, source: str, used: set[str], *, normed: bool) -> Iterator[Node]:

@@ -46,9 +46,10 @@ def _input_mask(architecture: Architecture, axis: int) -> Mask:
 
 
 def read_masks(architecture: Architecture, axis: int, ignore: Collection[str] = ()) -> Mapping[str, Mask]:
-    """For every map its positions along an axis that reach the output [side], but not through nodes to ignore."""
+    """For every map its positions along an axis that reach an answer [side], but not through nodes to ignore."""
     masks = {name: np.zeros(side_of(shape, axis), bool) for name, shape in architecture.shapes.items()}
-    masks[architecture.nodes[-1].name][:] = True
+    for answer in architecture.answers:
+        masks[answer][:] = True
     for node in reversed(architecture.nodes):
         if node.name not in ignore:
             for name in dict.fromkeys(architecture.reads(node)):

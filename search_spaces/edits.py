@@ -40,24 +40,27 @@ def with_resolution(architecture: Architecture, resolution: int) -> Architecture
 def with_channels(architecture: Architecture, channels: int) -> Architecture:
     """The network for images of another number of channels."""
     _, height, width = architecture.input
-    return Architecture(input=(channels, height, width), nodes=architecture.nodes)
+    return Architecture(input=(channels, height, width), nodes=architecture.nodes, exits=architecture.exits)
 
 
 def with_classes(architecture: Architecture, classes: int) -> Architecture:
-    """The network with another number of classes: another width of the layer that makes the scores."""
-    node = classifier(architecture)
-    op: Op
-    if isinstance(node.op, Linear):
-        op = replace(node.op, out_features=classes)
-    else:
-        assert isinstance(node.op, Conv)
-        op = replace(node.op, out_channels=classes)
-    return architecture.with_ops({node.name: op})
+    """The network with another number of classes: another width of the layers that make the scores of all exits."""
+    ops: dict[str, Op] = {}
+    for node in (classifier(architecture, answer) for answer in architecture.answers):
+        if isinstance(node.op, Linear):
+            ops[node.name] = replace(node.op, out_features=classes)
+        else:
+            assert isinstance(node.op, Conv)
+            ops[node.name] = replace(node.op, out_channels=classes)
+    return architecture.with_ops(ops)
 
 
-def classifier(architecture: Architecture) -> Node:
-    """The linear layer or conv that makes the class scores; raises NetworkError where something else does."""
-    node = architecture.nodes[-1]
+def classifier(architecture: Architecture, answer: str | None = None) -> Node:
+    """The linear layer or conv that makes the class scores of an exit, of the last node if none is named.
+
+    Raises NetworkError where something else makes them.
+    """
+    node = architecture.node(answer) if answer else architecture.nodes[-1]
     while not isinstance(node.op, Linear | Conv):
         passes = isinstance(node.op, _KEEPS_CLASSES) or (
             isinstance(node.op, Flatten) and prod(architecture.source_shapes(node)[0][-2:]) == 1
@@ -72,7 +75,10 @@ def classifier(architecture: Architecture) -> Node:
 
 
 def insert(architecture: Architecture, name: str, op: Op, *, after: str) -> Architecture:
-    """The network with a layer put behind a node (or behind the image, `input`): what read the node reads the layer."""
+    """The network with a layer put behind a node (or behind the image, `input`): what read the node reads the layer.
+
+    Behind an exit, the layer is the exit.
+    """
     if after != INPUT:
         architecture.node(after)
     nodes: list[Node] = []
@@ -83,7 +89,8 @@ def insert(architecture: Architecture, name: str, op: Op, *, after: str) -> Arch
         nodes.append(replace(node, inputs=tuple(name if source == after else source for source in node.inputs)))
         if node.name == after:
             nodes.append(new)
-    return Architecture(input=architecture.input, nodes=tuple(nodes))
+    exits = tuple(name if answer == after else answer for answer in architecture.exits)
+    return Architecture(input=architecture.input, nodes=tuple(nodes), exits=exits)
 
 
 def stem(architecture: Architecture) -> Node:
@@ -118,7 +125,7 @@ def feed_through(architecture: Architecture, op: Op, side: int) -> Architecture:
         replace(node, inputs=tuple(fed.name if source == INPUT else source for source in node.inputs))
         for node in architecture.nodes
     ]
-    return Architecture(input=(architecture.input[0], side, side), nodes=(fed, *nodes))
+    return Architecture(input=(architecture.input[0], side, side), nodes=(fed, *nodes), exits=architecture.exits)
 
 
 def dilate(architecture: Architecture, names: Mapping[str, int]) -> Architecture:
@@ -216,7 +223,8 @@ def _with_pads(
             nodes.append(Node(name=unused_name(used, f"{node.name}_pad"), op=pad, inputs=inputs))
             inputs = (nodes[-1].name,)
         nodes.append(replace(node, op=ops.get(node.name, node.op), inputs=inputs))
-    return Architecture(input=(architecture.input[0], resolution, resolution), nodes=tuple(nodes))
+    side = (architecture.input[0], resolution, resolution)
+    return Architecture(input=side, nodes=tuple(nodes), exits=architecture.exits)
 
 
 def _check_sides(architecture: Architecture, skipped: Architecture, last: Collection[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.build import add_layers, run_nodes
+from search_spaces.build import add_layers, run_exits, run_nodes
 from search_spaces.cost import count_cost
 from search_spaces.errors import NetworkError
 from search_spaces.fused_layers import Noise, fused_layer
@@ -34,11 +34,18 @@ class FusedNetwork(nn.Module):
         add_layers(self, architecture, lambda op, place: fused_layer(op, place, members))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores [M, N, classes] of images [N, M C, H, W].
+        """Scores [M, N, classes] of images [N, M C, H, W]: the last exit's.
 
         Raises NetworkError when a layer draws noise and there is not one generator a member.
         """
-        scores = run_nodes(self.architecture, images, self._run_layer)
+        return self._of_members(run_nodes(self.architecture, images, self._run_layer))
+
+    def exits(self, images: Tensor) -> list[Tensor]:
+        """Scores [M, N, classes] of every exit, the last node's last; raises as `forward`."""
+        return [self._of_members(scores) for scores in run_exits(self.architecture, images, self._run_layer)]
+
+    def _of_members(self, scores: Tensor) -> Tensor:
+        """[N, M classes] to [M, N, classes]."""
         own: Tensor = scores.unflatten(1, (self.members, -1))
         return own.movedim(1, 0)
 

@@ -19,7 +19,7 @@ def parallel(architecture: Architecture, block: int, order: Order) -> Architectu
     every block-th patch, a patch being what one position of the network folds (figure 10f); the paper finds it much the
     better. Where nothing is folded both are the same. Weights and internal resolution stay, MACs are block^2 as many.
 
-    Raises NetworkError for an order or a block that cannot be, and for a network with maps of several sides.
+    Raises NetworkError for an order or a block that cannot be, and for a network with exits or maps of several sides.
     """
     if order not in ORDERS:
         raise NetworkError(f"the order must be one of {', '.join(ORDERS)}, but got {order!r}")
@@ -68,7 +68,11 @@ def _enlarged(op: Op, block: int) -> Op:
 
 
 def _check_isometric(architecture: Architecture, fold: list[Node]) -> None:
-    """Raise NetworkError unless all maps behind the fold have one side, or one pixel."""
+    """Raise NetworkError unless all maps behind the fold have one side, or one pixel, and one node answers."""
+    if architecture.exits:
+        raise NetworkError(
+            f"a parallel network must have one answer to average, but exits at {', '.join(architecture.exits)}, too"
+        )
     names = [fold[-1].name if fold else INPUT, *(node.name for node in architecture.nodes[len(fold) :])]
     wanted = architecture.shapes[names[0]][-1]
     for name in names:

@@ -61,7 +61,9 @@ def remove_channels(architecture: Architecture, keep: Keep) -> Removal:
     return Removal(
         original=architecture,
         kept=kept,
-        architecture=Architecture(input=architecture.input, nodes=_needed(rewriting.nodes)),
+        architecture=Architecture(
+            input=architecture.input, nodes=_needed(rewriting.nodes, architecture.exits), exits=architecture.exits
+        ),
         norms=rewriting.norms,
     )
 
@@ -186,9 +188,9 @@ def _narrowed_values(values: tuple[float, ...], flags: Flags) -> tuple[float, ..
     return values if len(values) == 1 else tuple(value for value, kept in zip(values, flags, strict=True) if kept)
 
 
-def _needed(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """The nodes on which the last one depends: shortcuts read shapes that nobody else needs."""
-    needed = {nodes[-1].name}
+def _needed(nodes: Sequence[Node], exits: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes on which the last one and the exits depend: shortcuts read shapes that nobody else needs."""
+    needed = {nodes[-1].name, *exits}
     for node in reversed(nodes):
         if node.name in needed:
             needed.update(node.inputs)

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from search_spaces.architecture import INPUT, Architecture, Node
+from search_spaces.cuts import find_cuts
 from search_spaces.errors import NetworkError
 from search_spaces.names import unused_name
 from search_spaces.ops import Activation, Add, Conv, Depthwise, Expand, Linear, Op, Shape, Shortcut, StochasticDepth
@@ -32,7 +33,8 @@ class Repeat:
 class _Part:
     """Nodes from `start` up to `stop`, the shapes before and after them; `key` is equal for what computes the same.
 
-    The key holds the shape before, so of equal parts one behind the other the shapes before and after are one.
+    The key holds the shape before, so of equal parts one behind the other the shapes before and after are one. A part
+    with an exit is in no run, as a copy of it would be no exit: its key is its own.
     """
 
     start: int
@@ -41,6 +43,7 @@ class _Part:
     after: Shape
     key: Hashable
     mixes: bool
+    exits: bool
     last: Op
 
 
@@ -49,7 +52,7 @@ def find_repeats(architecture: Architecture) -> list[Repeat]:
 
     Of runs that overlap the one of most parts counts, of the shortest blocks. Blocks are equal up to the names of their
     nodes and the shares of their stochastic depth. A block that stands alone is a run of one if it is residual: if a
-    sum ends it, or a sum and activations.
+    sum ends it, or a sum and activations. Blocks with an exit are in no run.
     """
     parts = _parts(architecture)
     runs = sorted(_runs(parts, 0, len(parts)))
@@ -82,7 +85,7 @@ def with_counts(architecture: Architecture, repeats: Sequence[Repeat], counts: S
         renamed[last[-1].name] = nodes[-1].name
         position = repeat.block(repeat.count - 1).stop
     nodes += _redirected(architecture.nodes[position:], renamed)
-    return Architecture(input=architecture.input, nodes=tuple(nodes))
+    return Architecture(input=architecture.input, nodes=tuple(nodes), exits=architecture.exits)
 
 
 def _redirected(nodes: Sequence[Node], renamed: dict[str, str]) -> list[Node]:
@@ -130,9 +133,10 @@ def _residual_blocks(parts: Sequence[_Part], low: int, high: int) -> list[tuple[
     """Runs of one."""
     found = []
     for i in range(low, high):
-        if parts[i].mixes and isinstance(parts[i].last, Add) and parts[i].before == parts[i].after:
+        is_block = parts[i].mixes and isinstance(parts[i].last, Add) and not parts[i].exits
+        if is_block and parts[i].before == parts[i].after:
             stop = i + 1
-            while stop < high and isinstance(parts[stop].last, Activation):
+            while stop < high and isinstance(parts[stop].last, Activation) and not parts[stop].exits:
                 stop += 1
             found.append((i, stop - i, 1))
     return found
@@ -142,31 +146,23 @@ def _parts(architecture: Architecture) -> list[_Part]:
     numbers: dict[Hashable, int] = {}  # small keys, which are quick to compare
     parts: list[_Part] = []
     before, start = architecture.shapes[INPUT], 0
-    for stop in _cuts(architecture):
+    for stop in find_cuts(architecture):
         nodes = architecture.nodes[start:stop]
+        exits = any(node.name in architecture.exits for node in nodes)
+        key = (before, _steps(nodes), start if exits else None)
         part = _Part(
             start=start,
             stop=stop,
             before=before,
             after=architecture.shapes[nodes[-1].name],
-            key=numbers.setdefault((before, _steps(nodes)), len(numbers)),
+            key=numbers.setdefault(key, len(numbers)),
             mixes=any(isinstance(node.op, Conv | Depthwise | Expand | Linear | Shortcut) for node in nodes),
+            exits=exits,
             last=nodes[-1].op,
         )
         parts.append(part)
         before, start = part.after, stop
     return parts
-
-
-def _cuts(architecture: Architecture) -> list[int]:
-    """Positions behind which only the value of the node just before them is read."""
-    last = {name: i for i, node in enumerate(architecture.nodes) for name in node.inputs}
-    cuts, furthest = [], last[INPUT]  # the last reader of any value but the newest
-    for i, node in enumerate(architecture.nodes):
-        if furthest <= i:
-            cuts.append(i + 1)
-        furthest = max(furthest, last.get(node.name, i))
-    return cuts
 
 
 def _steps(nodes: Sequence[Node]) -> Hashable:

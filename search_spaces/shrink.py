@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from search_spaces import modules
 from search_spaces.architecture import Node
-from search_spaces.build import Network, build, run_nodes
+from search_spaces.build import Network, build, run_exits, run_nodes
 from search_spaces.errors import NetworkError
 from search_spaces.kept import Flags, Keep, kept_channels
 from search_spaces.removal import Removal, remove_channels
@@ -29,11 +29,15 @@ class Masked(nn.Module):
                 self.register_buffer(_mask(name), torch.from_numpy(~flags).to(_device(network)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores [N, classes] of images [N, C, H, W]."""
-        layer = self.network.get_submodule
-        return run_nodes(self.network.architecture, images, lambda name, read: self._masked(name, layer(name)(*read)))
+        """Class scores [N, classes] of images [N, C, H, W]: the last exit's."""
+        return run_nodes(self.network.architecture, images, self._run_layer)
 
-    def _masked(self, name: str, values: Tensor) -> Tensor:
+    def exits(self, images: Tensor) -> list[Tensor]:
+        """Class scores [N, classes] of every exit, the last node's last."""
+        return run_exits(self.network.architecture, images, self._run_layer)
+
+    def _run_layer(self, name: str, read: list[Tensor]) -> Tensor:
+        values: Tensor = self.network.get_submodule(name)(*read)
         removed: Tensor | None = getattr(self, _mask(name), None)
         return values if removed is None else values.masked_fill(removed.reshape(-1, *(1,) * (values.dim() - 2)), 0)
 

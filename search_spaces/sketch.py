@@ -37,6 +37,6 @@ class Sketch:
         """Channels or features of a layer."""
         return int(channels_of(self.shape(name)))
 
-    def finish(self) -> Architecture:
-        """The network; the last layer added answers."""
-        return Architecture(input=self._input, nodes=tuple(self._nodes))
+    def finish(self, exits: tuple[str, ...] = ()) -> Architecture:
+        """The network; the last layer added answers, and before it the exits."""
+        return Architecture(input=self._input, nodes=tuple(self._nodes), exits=exits)

@@ -168,7 +168,8 @@ def find_width_groups(architecture: Architecture) -> WidthGroups:
     rows: dict[str, list[Run]] = {INPUT: [Run(runs.new(architecture.input[0], fixed=True), 1)]}
     for node in architecture.nodes:
         rows[node.name] = _row(architecture, node, runs, rows)
-    runs.freeze(rows[architecture.nodes[-1].name])
+    for answer in architecture.answers:
+        runs.freeze(rows[answer])
     divisors = _divisors(architecture, runs, rows)
     makers: dict[int, list[str]] = {}
     for node in architecture.nodes:

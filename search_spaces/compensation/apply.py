@@ -35,7 +35,7 @@ def apply_solution(base: Architecture, approach: Approach, row: Mapping[str, int
     if approach == "III":
         nodes = _with_pool(nodes, site.stem.name, row)
     side = row["resolution"]
-    return Architecture(input=(base.input[0], side, side), nodes=tuple(nodes))
+    return Architecture(input=(base.input[0], side, side), nodes=tuple(nodes))  # a base with exits has no site
 
 
 def _with_pool(nodes: list[Node], stem: str, row: Mapping[str, int]) -> list[Node]:

@@ -30,7 +30,11 @@ _MOVES_WINDOWS = Pool | Depthwise
 
 
 def stem_of(base: Architecture, approach: str) -> Node:
-    """The plain conv that alone reads the image."""
+    """The plain conv that alone reads the image. Raises NetworkError where none does, and for a network with exits."""
+    if base.exits:
+        raise NetworkError(
+            f"approach {approach} needs a network with one answer, but it exits at {', '.join(base.exits)}, too"
+        )
     readers = [node for node in base.nodes if INPUT in node.inputs]
     for node in readers:
         if not isinstance(node.op, Conv):

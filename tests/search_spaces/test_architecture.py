@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import INPUT, Architecture, Conv, Dropout, LeNet, NetworkError, Node, Pool
-from tests.search_spaces.random_networks import networks
+from search_spaces import INPUT, Architecture, Conv, Dropout, Flatten, LeNet, Linear, NetworkError, Node, Pool
+from search_spaces.ops import Add
+from tests.search_spaces.random_exits import early, networks_with_exits
 
 
 def lenet(channels: int = 30, *, pool: bool = False, resolution: int = 14) -> Architecture:
@@ -24,15 +25,75 @@ def test_shapes_along_the_network() -> None:
     assert lenet().output == (10,)
 
 
-@given(network=networks())
+@given(network=networks_with_exits())
 def test_steps_free_each_value_once_after_its_last_reader(network: Architecture) -> None:
     held = {INPUT}
     for (name, reads, unread), node in zip(network.steps, network.nodes, strict=True):
         assert name == node.name
         assert held.issuperset(reads)
         assert set(unread) <= set(reads)
-        held = held - set(unread) | {name}
-    assert not held & {source for node in network.nodes for source in network.reads(node)}
+        held = held - set(unread) | ({name} - network.unread)
+    assert held <= {INPUT}  # which need not be read
+    read = {source for node in network.nodes for source in network.reads(node)}
+    assert network.unread == {node.name for node in network.nodes} - read
+
+
+@given(network=networks_with_exits())
+def test_exits_in_json(network: Architecture) -> None:
+    """The key stands only where there are exits, so ids of networks without any stay."""
+    data = network.to_json()
+    assert ("exits" in data) == bool(network.exits)
+    again = Architecture.from_json(data)
+    assert (again, again.id) == (network, network.id)
+    plain = Architecture.from_json(lenet().to_json() | {"exits": []})
+    assert plain.id == lenet().id
+
+
+def test_exits_are_part_of_the_id() -> None:
+    network = early()
+    scores = Node(name="mean", op=Add(), inputs=("early", "late"))  # so that both are read
+    ids = {
+        Architecture(input=network.input, nodes=(*network.nodes, scores), exits=exits).id
+        for exits in [(), ("early",), ("late",), ("early", "late")]
+    }
+    assert len(ids) == 4
+
+
+@pytest.mark.parametrize(
+    ("exits", "message"),
+    [
+        (["ear"], "exits must be nodes before the last one, which is the last exit anyway, but 'ear' is none"),
+        (["late"], "exits must be nodes before the last one, .* but 'late' is none"),
+        ([INPUT], "exits must be nodes before the last one, .* but 'input' is none"),
+        (["early", "early"], "exits must differ and stand in execution order, but are early, early"),
+        (["early", "stem"], r"must give one score a class as the last node, but 'stem' gives \(8, 8, 8\) and the last"),
+        (["early_flatten", "early"], r"but 'early_flatten' gives \(8,\) and the last node \(5,\)"),
+        ([], "every node but the last must be read, but nothing reads 'early'"),
+        ("early", "exits must be a list of names of nodes, but got 'early'"),
+        ([["early"]], "exits must be a list of names of nodes"),
+        (None, "exits must be a list of names of nodes, but got None"),
+    ],
+)
+def test_wrong_exits(exits: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        Architecture.from_json(early().to_json() | {"exits": exits})
+
+
+def test_exits_are_vectors_in_order() -> None:
+    convs = tuple(
+        Node(name=name, op=Conv(out_channels=3, kernel=1), inputs=(source,))
+        for name, source in (("a", INPUT), ("b", "a"), ("c", "b"))
+    )
+    with pytest.raises(NetworkError, match=r"'a' gives \(3, 2, 2\) and the last node \(3, 2, 2\)"):
+        Architecture(input=(3, 2, 2), nodes=convs, exits=("a",))
+    flat = Node(name="flat", op=Flatten(), inputs=(INPUT,))
+    linears = tuple(
+        Node(name=name, op=Linear(out_features=3), inputs=(source,))
+        for name, source in (("a", "flat"), ("b", "a"), ("c", "b"))
+    )
+    assert Architecture(input=(3, 2, 2), nodes=(flat, *linears), exits=("a", "b")).answers == ("a", "b", "c")
+    with pytest.raises(NetworkError, match="exits must differ and stand in execution order, but are b, a"):
+        Architecture(input=(3, 2, 2), nodes=(flat, *linears), exits=("b", "a"))
 
 
 @given(channels=st.integers(1, 64), pool=st.booleans(), resolution=st.integers(16, 40))

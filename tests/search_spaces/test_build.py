@@ -1,10 +1,15 @@
 """From data to torch."""
 
+import weakref
+
 import pytest
 import torch
+from hypothesis import given
+from torch import Tensor
 
 from search_spaces import INPUT, Activation, Architecture, Conv, Flatten, Linear, NetworkError, Node, Pool
-from search_spaces.build import build
+from search_spaces.build import build, run_exits
+from tests.search_spaces.random_exits import networks_with_exits
 from tests.search_spaces.test_architecture import lenet
 
 
@@ -38,6 +43,24 @@ def test_average_pool_and_groups() -> None:
     images = torch.rand(2, 4, 8, 8)
     pooled = torch.relu(module.get_submodule("depthwise")(images)).mean((2, 3))
     assert torch.allclose(module(images), module.get_submodule("classifier")(pooled), atol=1e-6)
+
+
+@given(architecture=networks_with_exits())
+def test_values_live_no_longer_than_they_are_read(architecture: Architecture) -> None:
+    """While a layer runs, only what it and later ones read is there, and what was made for nobody just before it."""
+    places = {node.name: i for i, node in enumerate(architecture.nodes)}
+    last, alive = architecture.last_reads(), weakref.WeakValueDictionary[str, Tensor]()
+
+    def layer(name: str, read: list[Tensor]) -> Tensor:
+        before = {other for other in alive if places[other] == places[name] - 1}
+        assert {other for other in alive if last.get(other, -1) < places[name]} <= before | set(architecture.exits)
+        value = torch.tensor([float(places[name])])
+        alive[name] = value
+        return value
+
+    scores = run_exits(architecture, torch.zeros(1), layer)
+    assert [int(value) for value in scores] == [places[name] for name in architecture.answers]
+    assert set(alive) == set(architecture.answers)
 
 
 def test_name_that_torch_uses_is_refused() -> None:
