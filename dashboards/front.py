@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from moocore import is_nondominated
 
-from search_spaces import COSTS, LATENCY
+from search_spaces import COSTS, LATENCY, MACS_WORST
 from trials.job import JobResult
 from trials.store import SLACK, Store
 
@@ -62,6 +62,7 @@ class ScoredNetwork:
     seconds: float
     job_ids: dict[int, str]
     choice: Mapping[str, int | float] = field(default_factory=dict)  # what its method chose
+    stages: tuple[str, ...] = ()  # of a dynamic network: the trained ones that it consists of, by id
     original: str = ""  # in a study, the id of the network that it is compared with; an original has its own
 
     @property
@@ -92,6 +93,7 @@ class ScoredNetwork:
             "seconds": self.seconds,
             **({"test_accuracy": self.test.to_json()} if self.test else {}),
             **({"choice": dict(self.choice)} if self.choice else {}),
+            **({"stages": list(self.stages)} if self.stages else {}),
         }
 
 
@@ -153,8 +155,9 @@ def read_front(store: Store, name: str) -> Front:
     train = search.spec["train"]
     seeds, fresh = train["seeds"], train.get("confirm", 0)
     job_ids = set(search.job_ids)
-    # prunings have trials only where they failed
-    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") == "prune"]
+    # prunings have trials only where they failed; dynamic networks are known by what others found
+    others = ("prune", "route")
+    trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") in others]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
     results = store.results(trial["job_id"] for trial in done)
     networks = _score_networks(done, results, seeds, fresh)
@@ -230,8 +233,8 @@ def _score_network(
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
-        costs={name: attributes[name] for name in (*COSTS, LATENCY) if name in attributes},
-        slack={key.removeprefix(SLACK): value for key, value in attributes.items() if key.startswith(SLACK)},
+        costs={name: _mean(by_seed, name) for name in (*COSTS, MACS_WORST, LATENCY) if name in attributes},
+        slack={key.removeprefix(SLACK): _mean(by_seed, key) for key in attributes if key.startswith(SLACK)},
         validation=_score({seed: results[job_ids[seed]] for seed in range(seeds)}),
         confirmed=_score({seed: results[job_ids[seed]] for seed in confirming}) if confirmed else None,
         test=None,
@@ -239,7 +242,14 @@ def _score_network(
         job_ids=job_ids,
         choice=attributes.get("choice", {}),
         original=attributes.get("original", ""),
+        stages=tuple(attributes.get("stages", ())),
     )
+
+
+def _mean(by_seed: Mapping[int, Mapping[str, Any]], name: str) -> float:
+    """Of a cost over seeds: they differ where images leave at several exits."""
+    values: list[float] = [trial[name] for trial in by_seed.values()]
+    return values[0] if len(set(values)) == 1 else mean(values)
 
 
 def _score(results: Mapping[int, JobResult]) -> Score:
@@ -251,10 +261,7 @@ def _score(results: Mapping[int, JobResult]) -> Score:
 
 def _with_test(store: Store, network: ScoredNetwork, results: dict[str, JobResult]) -> ScoredNetwork:
     """The network with its test accuracies, where the weights of every seed have been scored."""
-    tests = {
-        seed: store.job(job_id).scored_on_test(results[job_id].weights_sha256).id
-        for seed, job_id in network.final_job_ids.items()
-    }
+    tests = {seed: store.on_test(job_id, results[job_id]) for seed, job_id in network.final_job_ids.items()}
     scored = store.results(tests.values())
     if len(scored) < len(tests):
         return network

@@ -215,6 +215,7 @@ def dashboard(
 app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")(cli_networks.cost)
 app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --params 0.58M")(cli_networks.scale)
 app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)
+app.command(epilog="Example: nas dynamic msnet-tiny --draw dynamic.html")(cli_networks.dynamic)
 app.command(epilog="Example: nas grid isometric-tiny --draw grid.html")(cli_networks.grid)
 
 

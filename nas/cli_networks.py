@@ -135,3 +135,23 @@ def grid(
     print_grid(Console(), points)
     if draw is not None:
         typer.echo(f"wrote {draw}")
+
+
+def dynamic(
+    name: options.Name,
+    draw: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw accuracy against MACs as .html.")] = None,
+    as_json: options.AsJson = False,
+    storage: options.Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show MSNets and cascades of a search: thresholds, what each exit answers, accuracy against expected MACs."""
+    from nas.show_dynamic import draw_dynamic, load_dynamic, print_dynamic
+
+    found, front = load_dynamic(name, storage)
+    if draw is not None:
+        draw_dynamic(found, front, draw)
+    if as_json:
+        typer.echo(json.dumps([one.to_json() for one in found], indent=2))
+        return
+    print_dynamic(Console(), found, front)
+    if draw is not None:
+        typer.echo(f"wrote {draw}")

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from nas.compensation import compensation_candidates
+from nas.dynamic_spec import DYNAMIC_METHODS
 from nas.isometric import isometric_candidates
 from nas.method_spec import CompensationSpec
+from nas.msnet import dynamic_networks
 from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
 from nas.resolution import compound_candidates, family_candidates
@@ -19,6 +21,10 @@ from nas.study import make_study
 from nas.width_spec import PRUNING_METHODS, MorphNetSpec, NeuralScaleSpec
 from search_spaces import COSTS, BudgetError
 
+_FOUND = {
+    "msnet": "once it is trained, the confidence at which its first exit answers",
+    "cascade": "once all networks are trained, the best of them one behind the other; trains nothing more",
+}
 FRONT = 5  # networks that are often trained with fresh seeds beside the base; how many is not known before
 
 
@@ -54,6 +60,12 @@ class Plan:
     def prunings(self) -> list[str]:
         """What has to be pruned before all networks are known, in words, a line for each method."""
         return [_pruning_line(method) for method in self.problem.spec.methods if isinstance(method, PRUNING_METHODS)]
+
+    @property
+    def dynamics(self) -> list[str]:
+        """What is found of the networks once they are trained, in words, a line for each method."""
+        methods = [method for method in self.problem.spec.methods if isinstance(method, DYNAMIC_METHODS)]
+        return [f"{method.name}: {_FOUND[method.name]}" for method in methods]
 
     @property
     def epochs(self) -> int:
@@ -94,6 +106,7 @@ class Plan:
             "epochs": self.epochs,
             **({"rungs": self.rungs} if self.problem.spec.race else {}),
             **({"prunings": self.prunings} if self.prunings else {}),
+            **({"dynamic": self.dynamics} if self.dynamics else {}),
             "candidates": [candidate.to_json() for candidate in self.found.chosen],
         }
 
@@ -121,6 +134,8 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
             found += compound_candidates(problem, method)
         elif isinstance(method, FamilySpec):
             found += family_candidates(problem, method)
+        elif isinstance(method, DYNAMIC_METHODS):
+            made += dynamic_networks(problem, method)
         elif isinstance(method, PRUNING_METHODS):
             check_pruning(problem, method)
         else:

@@ -21,9 +21,8 @@ def print_plan(console: Console, plan: Plan) -> None:
     scaled = [network for network in plan.found.chosen if network.is_scaled]
     compensation = [network for network in plan.found.chosen if network.method.startswith("compensation")]
     others = [network for network in plan.found.chosen if network not in (*scaled, *compensation)]
-    console.print(
-        f"[bold]{spec.name}[/]: {_summary(plan, len(compensation) + len(others), len(scaled))}", highlight=False
-    )
+    drawn = len(compensation) + sum(not network.is_part for network in others)
+    console.print(f"[bold]{spec.name}[/]: {_summary(plan, drawn, len(scaled))}", highlight=False)
     if plan.found.choice:
         counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
         console.print(f"{counts}; {plan.found.choice}", highlight=False)
@@ -36,7 +35,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         whole = plan.trainings * spec.train.epochs
         line = f"race: {spec.race.rule}, compared after {rungs} epochs; {plan.epochs:,} epochs of {whole:,} without it"
         console.print(line, highlight=False)
-    for line in plan.prunings:
+    for line in (*plan.prunings, *plan.dynamics):
         console.print(line, markup=False, highlight=False)
     if compensation or not (scaled or others):
         _print_networks(console, plan, [plan.base, *compensation])
@@ -48,13 +47,16 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(f"then base and front, each with {spec.train.confirm} fresh seeds", highlight=False)
 
 
-def _summary(plan: Plan, compensation: int, scaled: int) -> str:
+def _summary(plan: Plan, drawn: int, scaled: int) -> str:
     parts = []
     if plan.found.enumerated:
         parts += [f"{plan.found.enumerated:,} networks enumerated", f"{len(plan.found.costs):,} feasible"]
-        parts += [f"{compensation} chosen"]
+        parts += [f"{drawn} chosen"]
     if scaled:
         parts.append(f"{scaled} networks scaled to the budget")
+    made = sum(network.is_part for network in plan.found.chosen)
+    if made:
+        parts.append(f"{made} trained for dynamic ones" if parts else f"{made} networks trained for dynamic ones")
     if plan.prunings:
         parts.append("more by what prunings find")
     return ", ".join(parts) or "the base alone"

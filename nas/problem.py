@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from math import floor
+from math import floor, inf
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,18 @@ from nas.base import base_network
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from nas.width_spec import WIDTH_METHODS
-from search_spaces import COSTS, LATENCY, Architecture, Budget, Cost, base_row, content_id, count_cost, count_coverage
+from search_spaces import (
+    COSTS,
+    LATENCY,
+    MACS_WORST,
+    Architecture,
+    Budget,
+    Cost,
+    base_row,
+    content_id,
+    count_cost,
+    count_coverage,
+)
 from trials import Job
 from trials.data import SourceFacts, SplitName, split_sizes
 from trials.fields import parse_number
@@ -59,6 +70,7 @@ class Candidate:
     latency_ms: float | None = None  # measured only where the spec asks for it
     share: float | None = None  # of the budget, where a method scales to one
     extrapolated: bool | None = None  # whether its widths were read off a law outside of what was recorded
+    is_part: bool = False  # whether it is trained for a dynamic network, and may itself be above the budget
     tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
     original: str = ""
@@ -176,6 +188,7 @@ class Problem:
     source: SourceFacts
     base: Candidate
     budget: Budget
+    routed: Mapping[str, float] = field(default_factory=dict)  # bounds on dynamic networks, macs on their expectation
     latency_of: LatencyOf | None = None  # measures a network, in milliseconds; there where the spec asks for it
     # both set when the search begins:
     start_sha256: str = ""  # of the weights that the base's training starts from
@@ -228,7 +241,8 @@ def make_problem(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf 
     )
     unbound = Problem(spec=spec, source=source, base=made, budget=Budget(bounds={}), latency_of=latency_of)
     base = unbound.measured(made)
-    return replace(unbound, base=base, budget=resolve_budget(spec, base.costs))
+    routed = resolve_bounds(spec, base.costs)
+    return replace(unbound, base=base, budget=resolve_budget(spec, base.costs), routed=routed)
 
 
 def _check_sizes(spec: Spec, source: SourceFacts) -> None:
@@ -250,14 +264,21 @@ def parse_bound(text: str, base: float) -> Fraction:
     return number * Fraction(base) if text.endswith("x") else number
 
 
-def resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
-    """The budget's bounds as numbers, where the base costs this much."""
+def resolve_bounds(spec: Spec, base: Mapping[str, float]) -> dict[str, float]:
+    """The budget's bounds as numbers, where the base costs this much; a share of macs_worst is one of its macs."""
     bounds: dict[str, float] = {}
     for name in type(spec.budget).model_fields:
         text = getattr(spec.budget, name)
         if text is not None:
-            bound = parse_bound(text, base[name])
+            bound = parse_bound(text, base["macs" if name == MACS_WORST else name])
             bounds[name] = round(float(bound), 6) if name == LATENCY else floor(bound)
             if bounds[name] <= 0:
                 raise SpecError(f"budget.{name} must be at least 1, but {text} of the base is {bounds[name]}")
-    return Budget(bounds=bounds)
+    return bounds
+
+
+def resolve_budget(spec: Spec, base: Mapping[str, float]) -> Budget:
+    """What networks keep all of which runs for every image: their macs are the worst case, too."""
+    bounds = resolve_bounds(spec, base)
+    worst = bounds.pop(MACS_WORST, inf)
+    return Budget(bounds=bounds if worst == inf else {**bounds, "macs": min(worst, bounds.get("macs", inf))})

@@ -13,6 +13,7 @@ from nas.plan import Plan, different
 from nas.progress import Progress
 from nas.prunings import Prunings
 from nas.racing import Step
+from nas.routes import Routes
 from nas.trial_records import prune_record, spans_of, training_record
 from trials.data import Dataset
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
@@ -55,6 +56,7 @@ class Search:
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
         self._prunings = Prunings(plan.problem, dataset.id, store, say)
+        self._routes = Routes(plan.problem, dataset.id, store)
         self._course = Course(self._problem, [], self._dataset_id)
         self._set_course()
         if not store.search(self.name).finished:  # a finished search keeps what it found, whatever changes
@@ -168,6 +170,8 @@ class Search:
 
     def _is_done(self, job: Job, found: Mapping[str, JobResult]) -> bool:
         step = self._course.step_of.get(job.id)
+        if job.kind == "scores":
+            return self._routes.is_kept(job)
         return step in self._course.results if step else job.id in found
 
     def _keep_stored(self, results: Mapping[str, JobResult]) -> None:
@@ -207,8 +211,12 @@ class Search:
             return []  # they may succeed in the next run, and change what wins
         if self.spec.race is not None:
             self._show_pruned()
+        scores = self._routes.wanted(course, {step.network for step in failed}, self._spans)
+        if scores:
+            return list(scores)
         front = read_front(self.store, self.name)
-        fresh = [step for step in course.fresh_steps(set(front.unconfirmed)) if course.jobs[step].id not in given_up]
+        waiting = self._routes.stages_of(front.unconfirmed)
+        fresh = [step for step in course.fresh_steps(waiting) if course.jobs[step].id not in given_up]
         self._fresh = set(fresh)
         jobs = [course.jobs[step] for step in fresh]
         if jobs:
@@ -240,7 +248,8 @@ class Search:
             if step is not None
         ]
         known = self.store.results(job.id for job in jobs)
-        return [job for job in jobs if job.id not in known.keys() | given_up]
+        routed = self._routes.wanted_on_test(self._course, list(networks.values()))
+        return [job for job in (*jobs, *routed) if job.id not in known.keys() | given_up]
 
     def _seconds_an_epoch(self) -> float | None:
         return fmean(self._epoch_seconds) if self._epoch_seconds else None

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from nas.base import BaseSpec
+from nas.dynamic_spec import DynamicSpec
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
 from nas.resolution_spec import ResolutionSpec
@@ -48,7 +49,7 @@ def _safe_name(value: str) -> str:
 
 
 Bound = Annotated[str, BeforeValidator(_bound)]
-MethodSpec = Annotated[CompensationSpec | ResolutionSpec | WidthSpec, Field(discriminator="name")]
+MethodSpec = Annotated[CompensationSpec | ResolutionSpec | WidthSpec | DynamicSpec, Field(discriminator="name")]
 _WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
 
 
@@ -60,7 +61,12 @@ class BudgetSpec(_Section):
     """Upper bounds on the whole network: numbers (0.58M, 300K, 1e6) or shares of the base's cost (1.0x)."""
 
     params: Bound | None = Field(None, description="Parameters.")
-    macs: Bound | None = Field(None, description="Multiply-adds for one image.")
+    macs: Bound | None = Field(
+        None, description="Multiply-adds for one image; of networks with several exits their expectation."
+    )
+    macs_worst: Bound | None = Field(
+        None, description="Multiply-adds for an image that comes to the last exit; of other networks their macs."
+    )
     activation_elements: Bound | None = Field(
         None,
         validation_alias=AliasChoices("activation_elements", "activation"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from nas.dynamic_spec import DYNAMIC_METHODS
 from nas.problem import Candidate, Problem
 from nas.spec import Spec
 from nas.width_spec import PRUNING_METHODS
@@ -77,6 +78,6 @@ def spans_of(networks: list[Candidate], spec: Spec) -> dict[str, list[int | floa
     """All values of every parameter over the networks; methods also of networks that are not known yet."""
     rows = [params_of(network) for network in networks]
     names = dict.fromkeys(name for row in rows for name in row)
-    later = [method.name for method in spec.methods if isinstance(method, PRUNING_METHODS)]
+    later = [method.name for method in spec.methods if isinstance(method, (*PRUNING_METHODS, *DYNAMIC_METHODS))]
     spans = {name: [row[name] for row in rows if name in row] for name in names}
     return {**spans, "method": [*spans["method"], *later]}

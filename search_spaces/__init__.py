@@ -18,7 +18,7 @@ from search_spaces.compensation import (
     pooled_side,
     solve,
 )
-from search_spaces.cost import COSTS, LATENCY, Budget, Cost, LayerCost, count_cost, layer_costs
+from search_spaces.cost import COSTS, LATENCY, MACS_WORST, Budget, Cost, LayerCost, count_cost, layer_costs
 from search_spaces.coverage import count_coverage
 from search_spaces.errors import BudgetError, FitError, NasError, NetworkError
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
@@ -32,6 +32,7 @@ __all__ = [
     "COUNTS",
     "INPUT",
     "LATENCY",
+    "MACS_WORST",
     "Activation",
     "Approach",
     "Architecture",

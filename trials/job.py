@@ -5,18 +5,18 @@ from functools import cached_property
 from typing import Any, Literal
 
 from search_spaces import Architecture, content_id
-from trials.data import DataSettings
+from trials.data import DataSettings, SplitName
 from trials.prune_job import PruneJob, PruneResult
 from trials.recipe import Recipe
 
-Kind = Literal["train", "test"]
+Kind = Literal["train", "test", "scores"]
 # Raise it when the training code changes what a job's numbers are: stored results are then not taken for new ones.
 NUMBERS_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Train a network and score it on validation, or score trained weights on test.
+    """Train a network and score it on validation, score trained weights on test, or keep the scores that they give.
 
     A training may end early, after `until` of the recipe's epochs: its schedule is that of the whole training, which
     can be continued later to the same numbers.
@@ -31,6 +31,7 @@ class Job:
     weights_sha256: str = ""  # of the weights to score; a training job has none
     start_sha256: str = ""  # of the weights that training starts from, where it does not start afresh
     until: int | None = None  # epochs after which a partial training ends
+    split: SplitName | None = None  # whose class scores are kept, of a job that does this
     origin: "Job | None" = None  # the training whose network, narrowed to this one by magnitude, this one begins with
 
     def __post_init__(self) -> None:
@@ -46,9 +47,13 @@ class Job:
         """The job that scores the weights that this one made on the test split."""
         return replace(self, kind="test", weights_sha256=weights_sha256)
 
+    def scores_on(self, split: SplitName, weights_sha256: str) -> "Job":
+        """The job that keeps the class scores of all images of a split, of the weights that this one made."""
+        return replace(self, kind="scores", split=split, weights_sha256=weights_sha256)
+
     def training(self) -> "Job":
         """The whole training that makes the weights, or that this one is the beginning of."""
-        return replace(self, kind="train", weights_sha256="", until=None)
+        return replace(self, kind="train", weights_sha256="", until=None, split=None)
 
     def ending(self, epochs: int) -> "Job":
         """The training up to this epoch; the whole one where it is the last."""
@@ -72,6 +77,7 @@ class Job:
             "weights_sha256": self.weights_sha256,
             **start,
             **({"until": self.until} if self.until else {}),
+            **({"split": self.split} if self.split else {}),
             **({"origin": self.origin.to_json()} if self.origin else {}),
         }
 
@@ -88,16 +94,39 @@ class Job:
             weights_sha256=data["weights_sha256"],
             start_sha256=data.get("start_sha256", ""),
             until=data.get("until"),
+            split=data.get("split"),
             origin=Job.from_json(data["origin"]) if "origin" in data else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteFigures:
+    """Where the images of a split were answered, by exit [S]; thresholds [S - 1] and temperatures [S] as applied.
+
+    `reached` counts the images that came to each exit, `macs` all of their multiply-adds. `ece` are the expected
+    calibration errors of each exit on all images, before and after its temperature.
+    """
+
+    thresholds: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    reached: tuple[int, ...]
+    macs: int
+    ece: tuple[tuple[float, float], ...]
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "RouteFigures":
+        """What `asdict` made plain data."""
+        lists = {name: tuple(data[name]) for name in ("thresholds", "temperatures", "reached")}
+        return RouteFigures(**lists, macs=data["macs"], ece=tuple((before, after) for before, after in data["ece"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
     """What a job found: `correct` of `images` of its split, and the hash of the weights that it made or used.
 
-    `losses` are the mean training losses of the epochs; `wall_seconds` is the time of the whole training, also of the
-    part that an earlier job did, or its share where `members` were trained together.
+    `scores_sha256` is the hash of the class scores that it kept, `route` what it found where images leave at several
+    exits. `losses` are the mean training losses of the epochs; `wall_seconds` is the time of the whole training, also
+    of the part that an earlier job did, or its share where `members` were trained together.
     """
 
     correct: int
@@ -106,6 +135,8 @@ class JobResult:
     wall_seconds: float
     losses: tuple[float, ...] = ()
     members: int = 1
+    scores_sha256: str = ""
+    route: RouteFigures | None = None
 
     @property
     def accuracy(self) -> float:
@@ -119,7 +150,10 @@ class JobResult:
     @staticmethod
     def from_json(data: dict[str, Any]) -> "JobResult":
         """The result that `to_json` wrote."""
-        return JobResult(**{**data, "losses": tuple(data.get("losses", ()))})
+        route = data.get("route")
+        return JobResult(
+            **{**data, "losses": tuple(data.get("losses", ())), "route": route and RouteFigures.from_json(route)}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

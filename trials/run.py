@@ -19,6 +19,7 @@ from trials.files import write_atomically
 from trials.fusing import choose_members
 from trials.images import open_split
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
+from trials.keep_scores import try_keep_scores
 from trials.narrowed import narrowed_weights
 from trials.prune_job import PruneJob
 from trials.run_prune import try_prune
@@ -52,6 +53,8 @@ def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str
                 outcomes[job.id] = try_prune(job, dataset, folder, device)
             elif job.kind == "test":
                 outcomes[job.id] = _try_score(job, dataset, folder, device)
+            elif job.kind == "scores":
+                outcomes[job.id] = try_keep_scores(job, dataset, folder, device)
         for group in _groups([job for job in jobs if isinstance(job, Job) and job.kind == "train"], folder):
             for part in _parts(group, dataset, device):
                 outcomes.update(_try_train(part, dataset, folder, device))

@@ -8,6 +8,7 @@ finished, so none is ever left RUNNING.
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import islice
@@ -29,6 +30,7 @@ from trials import schema
 from trials.job import AnyJob, Job, JobFailure, JobResult
 from trials.prune_job import PruneResult
 from trials.records import StoredSearch, TrialRecord
+from trials.route_job import RouteJob
 from trials.schema import (
     JobRow,
     SearchRow,
@@ -185,11 +187,25 @@ class Store:
             ]
 
     def job(self, job_id: str) -> Job:
-        """A job that is in the store."""
-        with self._clear_errors(), Session(self._engine) as session:
-            return Job.from_json(session.get_one(JobRow, job_id).job)
+        """A training or scoring that is in the store."""
+        return Job.from_json(self._job(job_id))
 
-    def record_results(self, results: Iterable[tuple[AnyJob, JobResult | PruneResult]]) -> None:
+    def route(self, job_id: str) -> RouteJob:
+        """An operating point that is in the store."""
+        return RouteJob.from_json(self._job(job_id))
+
+    def on_test(self, job_id: str, result: JobResult) -> str:
+        """The id of the job that scores on test what a job of the store, with this result, has found."""
+        if result.route is None:
+            return self.job(job_id).scored_on_test(result.weights_sha256).id
+        route = self.route(job_id)
+        return route.on_test([replace(self.job(id_), split="test").id for id_ in route.scores], result.route).id
+
+    def _job(self, job_id: str) -> dict[str, Any]:
+        with self._clear_errors(), Session(self._engine) as session:
+            return session.get_one(JobRow, job_id).job
+
+    def record_results(self, results: Iterable[tuple[AnyJob | RouteJob, JobResult | PruneResult]]) -> None:
         """Keep the results of jobs, in place of earlier ones, all in one transaction."""
         rows = [{"id": job.id, "job": job.to_json(), "result": result.to_json()} for job, result in results]
         if not rows:

@@ -87,7 +87,7 @@ class Training:
         losses = self.losses[member]
         if losses and not isfinite(losses[-1]):
             raise TrainingDiverged(self._not_finite(losses))
-        limit = GUESSING * log(max(2, *self._architecture.output))
+        limit = GUESSING * log(max(2, *self._architecture.output)) * len(self._architecture.answers)
         if self.epoch == self.recipe.epochs and losses[-1] > limit:
             raise TrainingDiverged(
                 f"the loss must end below {limit:.3g}, twice that of guessing, but is {losses[-1]:.4g} after epoch "
@@ -139,17 +139,20 @@ class Training:
         return total
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy [M] of each member."""
+        """Mean cross-entropy [M] of each member; of several exits their sum (MSNet, section 3.3)."""
         seen = normalise(images.contiguous(memory_format=torch.channels_last), self._mean, self._std)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            scores = self._network(seen)
-        losses = F.cross_entropy(
-            scores.float().flatten(0, 1),
-            labels.flatten(),
-            reduction="none",
-            label_smoothing=self.recipe.label_smoothing,
-        )
-        return losses.view(labels.shape).mean(1)
+            exits = self._network.exits(seen)
+        losses = [
+            F.cross_entropy(
+                scores.float().flatten(0, 1),
+                labels.flatten(),
+                reduction="none",
+                label_smoothing=self.recipe.label_smoothing,
+            )
+            for scores in exits
+        ]
+        return sum(losses[1:], losses[0]).view(labels.shape).mean(1)
 
     def _not_finite(self, losses: list[float]) -> str:
         first = next(i for i, loss in enumerate(losses, start=1) if not isfinite(loss))
