@@ -1,6 +1,6 @@
 """What a network is, what it costs, and which ones exist.
 
-Torch is imported by `build`, `fuse`, `fused_layers`, `magnitude`, `modules`, `shrink`, `taylor`, `trace` and
+Torch is imported by `build`, `fuse`, `fused_layers`, `magnitude`, `modules`, `routing`, `shrink`, `taylor`, `trace` and
 `torchvision_networks` alone, which are therefore imported by their own names.
 """
 

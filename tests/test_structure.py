@@ -35,6 +35,7 @@ TORCH = (  # of search_spaces
     "search_spaces/fused_layers.py",
     "search_spaces/magnitude.py",
     "search_spaces/modules.py",
+    "search_spaces/routing.py",
     "search_spaces/shrink.py",
     "search_spaces/taylor.py",
     "search_spaces/torchvision_networks.py",
