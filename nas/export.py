@@ -9,8 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from dashboards import ScoredNetwork, read_front
+from dashboards import Front, ScoredNetwork, read_front
 from dashboards.front import Score
+from nas.export_dynamic import build_dynamic, count_dynamic, read_parts
 from nas.export_format import (
     FORMAT_VERSION,
     MAC_RULE,
@@ -28,11 +29,12 @@ from nas.export_format import (
 from nas.spec_errors import explain
 from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
+from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
 from trials.files import write_atomically
 from trials.images import Preprocess
 from trials.store import Store
-from trials.weights import checkpoint_path, read_bytes
+from trials.weights import checkpoint_path, read_bytes, sha256
 
 
 class ExportError(NasError):
@@ -42,19 +44,27 @@ class ExportError(NasError):
 class LoadedNetwork(nn.Module):
     """A trained network that takes images as they are: uint8 [N, C, H, W], any side, to scores [N, classes].
 
-    `info` is the file that it came from, `network` the part after preprocessing.
+    `info` is the file that it came from, `network` the part after preprocessing; where images leave at several exits it
+    is a `RoutedNetwork`, which preprocesses them for each of its networks.
     """
 
-    def __init__(self, info: ExportedNetwork, network: Network) -> None:
+    def __init__(self, info: ExportedNetwork, network: Network | RoutedNetwork) -> None:
         super().__init__()
         self.info = info
-        self.preprocess = Preprocess(info.resolution, info.preprocessing.mean, info.preprocessing.std)
+        own = Preprocess(info.resolution, info.preprocessing.mean, info.preprocessing.std)
+        self.preprocess = own if info.dynamic is None else nn.Identity()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores [N, classes] of images uint8 [N, C, H, W]; raises TypeError for other types."""
+        return self.route(images)[0]
+
+    def route(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Class scores [N, classes], and int64 [N] which exit gave those of each image; 0 where there is but one."""
+        if isinstance(self.network, RoutedNetwork):
+            return self.network.route(images)
         scores: Tensor = self.network(self.preprocess(images))
-        return scores
+        return scores, torch.zeros(len(images), dtype=torch.int64, device=scores.device)
 
 
 def export_winner(store: Store, name: str, weights_file: str | None = None) -> tuple[ExportedNetwork, bytes]:
@@ -77,17 +87,32 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         )
     if not search.finished or base is None or winner is None or base.test is None or winner.test is None:
         raise ExportError(f"search {name!r} must be finished before its winner is exported; run nas search again")
+    return export_network(store, name, front, winner, weights_file)
+
+
+def export_network(
+    store: Store, name: str, front: Front, winner: ScoredNetwork, weights_file: str | None
+) -> tuple[ExportedNetwork, bytes]:
+    """A network of a search that was scored on test, beside the base, and its weights as safetensors."""
+    search, base = store.search(name), front.base
+    assert base is not None, "a search has a base"
+    assert winner.test is not None, "it was scored on test"
     seed = max(winner.final.by_seed, key=lambda key: (winner.final.by_seed[key], -key))
-    job = store.job(winner.job_ids[seed])
-    sha256 = store.results([job.id])[job.id].weights_sha256
-    spec = search.spec
+    spec, costs, dynamic = search.spec, dict(winner.costs), None
+    if winner.stages:
+        dynamic, (*_, job), content = read_parts(store, winner, seed)
+        costs |= count_dynamic(dynamic, [Architecture.from_json(part.architecture) for part in dynamic.networks])
+    else:
+        job = store.job(winner.job_ids[seed])
+        content = read_bytes(checkpoint_path(store.checkpoints, job), store.results([job.id])[job.id].weights_sha256)
+    budget = {name: round(winner.costs[name] - slack, 6) for name, slack in winner.slack.items()}
     exported = ExportedNetwork(
         format="nas-network",
         format_version=FORMAT_VERSION,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         search=name,
         method=winner.method,
-        network_id=job.architecture.id,
+        network_id=winner.id if dynamic else job.architecture.id,
         resolution=winner.resolution,
         preprocessing=Preprocessing(
             input="uint8 [N, C, H, W]",
@@ -96,11 +121,11 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
             mean=search.data["mean"],
             std=search.data["std"],
         ),
-        costs=Costs.model_validate(winner.costs),
+        costs=Costs.model_validate({name: costs[name] for name in Costs.model_fields if name in costs}),
         latency=_latency(spec["latency"]) if LATENCY in winner.costs else None,
         mac_rule=MAC_RULE,
-        budget={name: round(winner.costs[name] - slack, 6) for name, slack in winner.slack.items()},
-        slack=dict(winner.slack),
+        budget=budget,
+        slack={name: round(costs[name] - bound, 6) for name, bound in budget.items()},
         validation_accuracy=_accuracy(winner.final),
         test_accuracy=_accuracy(winner.test),
         base=_base(base),
@@ -123,15 +148,16 @@ def export_winner(store: Store, name: str, weights_file: str | None = None) -> t
         ),
         weights=Weights(
             file=weights_file,
-            sha256=sha256,
+            sha256=sha256(content),
             seed=seed,
             validation_accuracy=winner.final.by_seed[seed],
             test_accuracy=winner.test.by_seed[seed],
         ),
         versions=search.versions,
-        architecture=job.architecture.to_json(),
+        architecture=None if dynamic else job.architecture.to_json(),
+        dynamic=dynamic,
     )
-    return exported, read_bytes(checkpoint_path(store.checkpoints, job), sha256)
+    return exported, content
 
 
 def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
@@ -172,29 +198,40 @@ def load_export(path: Path) -> LoadedNetwork:
     """
     info = read_export(path)
     try:
-        architecture = Architecture.from_json(info.architecture)
+        networks = [Architecture.from_json(data) for data in info.networks]
+        _check_counts(path, info, networks)
     except NetworkError as error:
         raise ExportError(f"{path} must hold a network that can exist: {error}") from error
-    _check_counts(path, info, architecture)
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
     tensors = read_weights(path.with_name(info.weights.file), info.weights.sha256)
     with torch.device("meta"):  # takes no memory, however much the file states
-        wanted = {name: tensor.shape for name, tensor in build(architecture).state_dict().items()}
+        wanted = {
+            f"networks.{i}.{name}" if info.dynamic else name: tensor.shape
+            for i, architecture in enumerate(networks)
+            for name, tensor in build(architecture).state_dict().items()
+        }
     if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
         held, needed = (sum(map(prod, shapes)) for shapes in ([t.shape for t in tensors.values()], wanted.values()))
         raise ExportError(
             f"the weights of {path} must be the {needed:,} numbers of its network ({info.costs.params:,} parameters), "
             f"but are {held:,}, or of other names or shapes"
         )
-    network = build(architecture)
+    if info.dynamic is not None:
+        return LoadedNetwork(info, build_dynamic(info, networks, tensors)).eval()
+    network = build(networks[0])
     load_weights(network, tensors)
     return LoadedNetwork(info, network).eval()
 
 
-def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture) -> None:
-    cost = count_cost(architecture).bounded()
-    counted = cost | {"resolution": architecture.resolution, "network_id": architecture.id}
+def _check_counts(path: Path, info: ExportedNetwork, networks: list[Architecture]) -> None:
+    if info.dynamic is not None:
+        counted = count_dynamic(info.dynamic, networks)
+    elif networks:
+        own = {"resolution": networks[0].resolution, "network_id": networks[0].id}
+        counted = count_cost(networks[0]).bounded() | own
+    else:
+        raise ExportError(f"{path} must hold an architecture, or the networks of a dynamic one, but has neither")
     stated = info.costs.model_dump() | {"resolution": info.resolution, "network_id": info.network_id}
     for key, value in counted.items():
         if stated[key] != value:
@@ -202,11 +239,11 @@ def _check_counts(path: Path, info: ExportedNetwork, architecture: Architecture)
                 f"{path} must state what its network has, but states {key} {stated[key]}, counted {value}"
             )
     measured = {} if info.costs.latency_ms is None else {LATENCY: info.costs.latency_ms}
-    costs: dict[str, float] = {**cost, **measured}
+    costs: dict[str, Any] = {**counted, **measured}
     slack = {key: round(costs.get(key, bound + 1) - bound, 6) for key, bound in info.budget.items()}
     if slack != info.slack or any(value > 0 for value in slack.values()):
         raise ExportError(f"{path} must keep its budget and state slack as cost minus bound, but states {info.slack}")
-    channels = architecture.input[0]
+    channels = networks[0].input[0]
     if (len(info.preprocessing.mean), len(info.preprocessing.std)) != (channels, channels):
         raise ExportError(f"{path} must state mean and std of each of {channels} channels, but does not")
     for accuracy, of_weights in (

@@ -1,4 +1,4 @@
-"""The published format of an exported network, version 2. `network.schema.json` beside it is its JSON Schema."""
+"""The published format of an exported network, version 3. `network.schema.json` beside it is its JSON Schema."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from trials.recipe import Recipe
 
-FORMAT_VERSION: Literal[2] = 2
+FORMAT_VERSION: Literal[3] = 3
 MAC_RULE = (
     "one MAC is one multiply-add of a conv or linear layer for one image; "
     "bias, activation, pooling and dropout count nothing"
@@ -21,7 +21,10 @@ class Costs(_Part):
     """Exact counts for one image."""
 
     params: int = Field(description="Parameters of the whole network.")
-    macs: int = Field(description="Multiply-adds of the whole network.")
+    macs: int | float = Field(
+        description="Multiply-adds of the whole network; of one with several exits the mean over validation images."
+    )
+    macs_worst: int | None = Field(None, description="Where all of it runs, of a network with several exits.")
     activation_elements: int = Field(description="Largest sum of one layer's input and output elements.")
     latency_ms: float | None = Field(None, description="Measured when the search began, where its budget bounds it.")
 
@@ -112,16 +115,42 @@ class Weights(_Part):
     test_accuracy: float = Field(description="Of these weights.")
 
 
+class DynamicPart(_Part):
+    """One of the networks of a dynamic one."""
+
+    network_id: str = Field(description="Content id of the architecture.")
+    resolution: int = Field(description="Input side in pixels.")
+    architecture: dict[str, Any] = Field(description="As architecture of a network by itself, with its exits.")
+
+
+class Exit(_Part):
+    """Where images leave: an image is answered where softmax(scores / temperature) is above the threshold."""
+
+    network: int = Field(ge=0, description="Place of its network in the list.")
+    macs: int = Field(description="Multiply-adds for going on to it from the exit before.")
+    threshold: float | None = Field(ge=0, le=1, description="Null of the last exit, which answers all that is left.")
+    temperature: FiniteFloat = Field(gt=0, description="Fitted on validation: it calibrates the exit's confidence.")
+    reached: dict[str, int] = Field(description="Images that came to it, of the validation and the test split.")
+
+
+class Dynamic(_Part):
+    """Networks one behind the other, each for the images that those before are not sure of."""
+
+    networks: list[DynamicPart] = Field(min_length=1, description="In the order in which images come to them.")
+    exits: list[Exit] = Field(min_length=1, description="Of all networks, in order.")
+    bound: float | None = Field(description="On the expected multiply-adds, under which thresholds were chosen.")
+
+
 class ExportedNetwork(_Part):
     """A network with everything needed to rebuild, check and use it."""
 
     format: Literal["nas-network"] = Field(description="Always nas-network.")
-    format_version: Literal[2] = Field(description="Version of this format.")
+    format_version: Literal[2, 3] = Field(description="Version of this format; 2 has no dynamic.")
     created_at: str = Field(description="When it was exported, ISO 8601, UTC.")
     search: str = Field(description="Name of the search.")
     method: str = Field(description="Method that proposed it; base where no candidate was better.")
     network_id: str = Field(description="Content id of the architecture.")
-    resolution: int = Field(description="Input side in pixels.")
+    resolution: int = Field(description="Input side in pixels; of several networks the largest.")
     preprocessing: Preprocessing = Field(description="From images to the network's input.")
     costs: Costs = Field(description="What it costs.")
     latency: LatencyConditions | None = Field(None, description="How latency_ms was measured, if it was.")
@@ -135,4 +164,14 @@ class ExportedNetwork(_Part):
     data: Data = Field(description="Images.")
     weights: Weights = Field(description="Trained weights.")
     versions: dict[str, str] = Field(description="Software that trained it.")
-    architecture: dict[str, Any] = Field(description="Input shape and nodes: op, its fields, and the nodes it reads.")
+    architecture: dict[str, Any] | None = Field(
+        description="Input shape and nodes: op, its fields, and the nodes it reads; null where dynamic is given."
+    )
+    dynamic: Dynamic | None = Field(None, description="The networks of one whose images leave at several exits.")
+
+    @property
+    def networks(self) -> tuple[dict[str, Any], ...]:
+        """The architectures, in the order in which images come to them."""
+        if self.dynamic is None:
+            return () if self.architecture is None else (self.architecture,)
+        return tuple(network.architecture for network in self.dynamic.networks)

@@ -1,11 +1,9 @@
 """The networks that dynamic methods train: MSNets of the base, and the base at the resolutions of a cascade."""
 
-from collections.abc import Mapping
-
 from nas.dynamic_spec import CascadeSpec, MSNetSpec
 from nas.problem import Candidate, Problem
 from nas.spec_errors import SpecError
-from search_spaces import COSTS, MACS_WORST, Architecture, BudgetError, NetworkError, count_cost
+from search_spaces import MACS_WORST, Architecture, BudgetError, NetworkError, count_cost
 from search_spaces.edits import with_resolution
 from search_spaces.exits import exit_costs
 from search_spaces.multi_scale import multi_scale
@@ -66,18 +64,17 @@ def _at(base: Architecture, side: int) -> Candidate:
 
 
 def _check(problem: Problem, method: str, candidate: Candidate) -> None:
-    """Raise BudgetError where nothing that is answered by this network can keep the budget."""
-    least = least_costs(candidate)
-    for name, bound in problem.routed.items():
-        if name in least and least[name] > bound:
-            raise BudgetError(
-                f"methods: {method}: {candidate.method} must keep the budget where it answers at its first exit, but "
-                f"has {name} {least[name]:,} (budget {bound:,}); raise it, or make the network smaller"
-            )
-
-
-def least_costs(candidate: Candidate) -> Mapping[str, int]:
-    """What the network costs however early it answers; `macs` of the first exit, `macs_worst` of all."""
+    """Raise BudgetError where nothing that begins, or ends, with this network can keep the budget."""
     costs = candidate.cost.bounded()
-    first = exit_costs(candidate.architecture)[0].macs
-    return {**{name: costs[name] for name in COSTS}, "macs": first, MACS_WORST: costs["macs"]}
+    least: dict[str, int] = {**costs, MACS_WORST: costs["macs"]}
+    if candidate.architecture.exits:  # what its first exit answers costs no more than that
+        least["macs"] = exit_costs(candidate.architecture)[0].macs
+    else:  # in a cascade few images may come to it
+        del least["macs"]
+    for name, count in least.items():
+        bound = problem.routed.get(name)
+        if bound is not None and count > bound:
+            raise BudgetError(
+                f"methods: {method}: {candidate.method} must keep the budget, but has {name} {count:,} at least "
+                f"(budget {bound:,}); raise it, or make the network smaller"
+            )

@@ -41,7 +41,7 @@ class Routed:
     @cached_property
     def id(self) -> str:
         """Content id of the networks and of the rule by which they are left."""
-        return content_id({"networks": list(self.networks), "bound": self.bound})
+        return routed_id(self.networks, self.bound)
 
     def job(self, scores: Sequence[str], seed: int) -> RouteJob:
         """The job that finds the operating point of a seed, on scores that were kept by these jobs."""
@@ -66,6 +66,11 @@ class Routed:
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
         return Routed(**values)
+
+
+def routed_id(networks: Sequence[str], bound: float | None) -> str:
+    """Content id of networks one behind the other, and of the rule by which they are left."""
+    return content_id({"networks": list(networks), "bound": bound})
 
 
 def propose_routed(

@@ -11,7 +11,7 @@ from nas.export import ExportError, LoadedNetwork, load_export
 from nas.export_format import MAC_RULE
 from nas.spec_errors import explain
 from nas.tables import make_table
-from search_spaces import LATENCY
+from search_spaces import LATENCY, Architecture
 from trials.data import DataSettings
 from trials.dataset import load_dataset
 from trials.images import open_split
@@ -40,7 +40,7 @@ def verify_export(path: Path, *, score: bool) -> dict[str, Any]:
 
 def score_again(path: Path, loaded: LoadedNetwork) -> float:
     """Accuracy on the test split, from pixels; raises ExportError where images or accuracy are not the file's."""
-    info, architecture = loaded.info, loaded.network.architecture
+    info = loaded.info
     try:
         settings = DataSettings.model_validate(
             info.data.model_dump(include={"source", "root", "side", "split"}, exclude_none=True)
@@ -48,7 +48,8 @@ def score_again(path: Path, loaded: LoadedNetwork) -> float:
     except ValidationError as error:
         raise ExportError(f"{path}: data: {explain(error, DataSettings)}") from error
     facts = describe_source(settings)
-    if (architecture.input[0], architecture.output) != (facts.channels, (facts.classes,)):
+    networks = [Architecture.from_json(data) for data in info.networks]
+    if {(one.input[0], one.output) for one in networks} != {(facts.channels, (facts.classes,))}:
         raise ExportError(f"{path} must take images of {info.data.source} and give its classes, but does not")
     dataset = load_dataset(settings)
     if (dataset.fingerprint, dataset.split_fingerprint) != (info.data.fingerprint, info.data.split_fingerprint):
