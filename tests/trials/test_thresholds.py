@@ -41,12 +41,12 @@ def test_thresholds_give_what_is_reported(exits: Exits, most_cells: int) -> None
 
 @pytest.mark.parametrize("stages", [2, 3])
 def test_a_grid_is_never_better(stages: int) -> None:
-    exits = draw_exits(stages, stages, images=400)
+    exits = draw_exits(stages, stages, images=1000)
     frontier = frontier_of(exits)
-    fewest = np.full(402, np.inf)  # MACs of so many right images or more
+    fewest = np.full(1002, np.inf)  # MACs of so many right images or more
     fewest[frontier.correct] = frontier.macs
     fewest = np.minimum.accumulate(fewest[::-1])[::-1]
-    steps = np.linspace(0, 1, 100 if stages == 2 else 40)
+    steps = np.linspace(0, 1, 100)
     lost = 0
     for thresholds in np.stack(np.meshgrid(*[steps] * (stages - 1)), axis=-1).reshape(-1, stages - 1):
         point = score_thresholds(thresholds.tolist(), exits.confidence, exits.correct, exits.macs)
