@@ -20,6 +20,7 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.solve
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scaling
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.isometric
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.thresholds
 	$(BIN)/python -m benchmarks.prune 0.5
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
