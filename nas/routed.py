@@ -1,6 +1,6 @@
 """Dynamic networks as candidates: trained networks one behind the other, whose images leave where one is sure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.dynamic_spec import CascadeSpec, MSNetSpec
 from nas.msnet import WHOLE
 from nas.problem import Candidate, Problem
-from search_spaces import COSTS, LATENCY, MACS_WORST, content_id
+from search_spaces import COSTS, LATENCY, MACS_WORST, BudgetError, content_id
 from search_spaces.exits import exit_costs
 from trials.calibration import confidences, fit_temperature
 from trials.cascades import TrainedNetworks, find_cascades
@@ -77,10 +77,12 @@ def propose_routed(
     problem: Problem,
     networks: Mapping[str, Candidate],
     kept: Mapping[str, Sequence[KeptScores]],
+    say: Callable[[str], None],
 ) -> tuple[Routed, ...]:
     """What the methods make of the networks that are trained, each once.
 
-    `kept` are the scores of the validation split, of each network's seeds in order. A pure function of them.
+    `kept` are the scores of the validation split, of each network's seeds in order. A pure function of them; `say` is
+    told what a share of the budget is too small for.
     """
     found: dict[str, Routed] = {}
     for method in problem.spec.methods:
@@ -91,10 +93,14 @@ def propose_routed(
                 for one, share in product(own, method.shares)
             ]
         elif isinstance(method, CascadeSpec):
-            made = list(_cascades(problem, method, networks, kept))
+            made = list(_cascades(problem, method, networks, kept, say))
         else:
             continue
         for routed in made:
+            if routed.bound is not None and routed.macs[0] > routed.bound:
+                least = f"its first exit takes {routed.macs[0]:,} MACs, and the bound is {routed.bound:,.0f}"
+                say(f"{routed.method}: no operating point, as {least}")
+                continue
             found.setdefault(routed.id, routed)
     return tuple(found.values())
 
@@ -104,6 +110,7 @@ def _cascades(
     method: CascadeSpec,
     networks: Mapping[str, Candidate],
     kept: Mapping[str, Sequence[KeptScores]],
+    say: Callable[[str], None],
 ) -> Iterator[Routed]:
     """For each share the best cascade of each number of stages; chosen on the images of all seeds together."""
     pool = sorted(
@@ -117,13 +124,17 @@ def _cascades(
         params=tuple(one.cost.params for one in pool),
     )
     for share, stages in product(method.shares, range(2, method.stages + 1)):
-        found = find_cascades(
-            trained,
-            _bounds(problem, share),
-            fewest_stages=2,
-            most_stages=stages,
-            most_considered=method.considered,
-        )
+        try:
+            found = find_cascades(
+                trained,
+                _bounds(problem, share),
+                fewest_stages=2,
+                most_stages=stages,
+                most_considered=method.considered,
+            )
+        except BudgetError as error:  # a share may be too small for any network
+            say(f"cascade of {stages} at x{share:g}: none, as {error}")
+            continue
         for cascade in found:
             chosen = [pool[i] for i in cascade.networks]
             sides = "+".join(str(one.architecture.resolution) for one in chosen)

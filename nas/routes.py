@@ -1,6 +1,6 @@
 """The dynamic networks of a running search: which scores they need, which there are, where their images leave."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dashboards import ScoredNetwork
@@ -24,11 +24,12 @@ class Routes:
     Everything but the scores of trained networks is computed here, from these: it takes seconds, and no torch.
     """
 
-    def __init__(self, problem: Problem, images_id: str, store: Store) -> None:
+    def __init__(self, problem: Problem, images_id: str, store: Store, say: Callable[[str], None]) -> None:
         self._problem, self._images_id, self._store, self._name = problem, images_id, store, problem.spec.name
         self._active = any(isinstance(method, DYNAMIC_METHODS) for method in problem.spec.methods)
         stored = store.search(self._name).data.get("routed")
         self._routed = None if stored is None else tuple(map(Routed.from_json, stored))
+        self._say = say
         self._kept: dict[str, JobResult] = {}  # scores that were found whole, by job id
         self._shown = {trial["job_id"] for trial in store.trials(self._name) if trial.get("role") == "route"}
 
@@ -110,7 +111,7 @@ class Routes:
         networks: dict[str, Candidate] = {id_: course.networks[number] for id_, number in pool.items()}
         seeds = range(course.train.seeds)
         kept = {id_: [self._read(jobs[id_, seed]) for seed in seeds] for id_ in pool}
-        self._routed = propose_routed(self._problem, networks, kept)
+        self._routed = propose_routed(self._problem, networks, kept, self._say)
         self._store.extend(self._name, [], [], {"routed": [routed.to_json() for routed in self._routed]})
 
     def _record(self, jobs: Mapping[tuple[str, int], Job], spans: Spans) -> None:

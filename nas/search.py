@@ -56,7 +56,7 @@ class Search:
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
         self._prunings = Prunings(plan.problem, dataset.id, store, say)
-        self._routes = Routes(plan.problem, dataset.id, store)
+        self._routes = Routes(plan.problem, dataset.id, store, say)
         self._course = Course(self._problem, [], self._dataset_id)
         self._set_course()
         if not store.search(self.name).finished:  # a finished search keeps what it found, whatever changes

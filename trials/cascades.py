@@ -66,11 +66,12 @@ def find_cascades(
     networks: TrainedNetworks,
     bounds: Mapping[str, float],
     *,
+    fewest_stages: int = 1,
     most_stages: int = 3,
     most_considered: int = 20,
     count: int = 1,
 ) -> list[Cascade]:
-    """The `count` best cascades of at most `most_stages` networks within the bounds, the best one first.
+    """The `count` best cascades of so many networks within the bounds, the best one first.
 
     Each stands at its most accurate operating point, the cheapest of equals; in that order they come, and of equals
     those of fewer stages first. One that at this point has a stage which answers no image is left out: it is a smaller
@@ -85,16 +86,14 @@ def find_cascades(
 
     Raises BudgetError for bounds that are unknown, not positive, or not kept by any network, and for numbers below 1.
     """
-    for name, value in (("most_stages", most_stages), ("most_considered", most_considered), ("count", count)):
-        if value < 1:
-            raise BudgetError(f"{name} must be at least 1, but is {value}")
+    _check_counts(fewest_stages=fewest_stages, most_stages=most_stages, most_considered=most_considered, count=count)
     search = _Search(networks=networks, bounds=_checked_bounds(networks, bounds))
     every = range(len(networks.macs))
     small = [search.allowed(every, size) for size in range(1, min(most_stages, 2) + 1)]
     found = sorted(one for stages in chain(*small) if (one := search.look_at(stages)))
     considered = search.shortlist(found, most_considered)
-    best = found[:count]
-    for size in range(3, most_stages + 1):
+    best = [one for one in found if one.merit[2] >= fewest_stages][:count]
+    for size in range(max(3, fewest_stages), most_stages + 1):
         for hope in sorted(map(search.hope, search.allowed(considered, size))):
             if len(best) == count and hope > best[-1].merit:
                 break
@@ -218,6 +217,12 @@ def _all_answer(cuts: NDArray[np.int64], ranks: NDArray[np.int64]) -> bool:
             return False
         here &= goes_on
     return bool(here.any())
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise BudgetError(f"{name} must be at least 1, but is {value}")
 
 
 def _checked_bounds(networks: TrainedNetworks, bounds: Mapping[str, float]) -> dict[str, float]:

@@ -88,5 +88,7 @@ class RouteJob:
     @staticmethod
     def from_json(data: dict[str, Any]) -> "RouteJob":
         """The job that `to_json` wrote."""
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
         return RouteJob(**values)

@@ -37,7 +37,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished search; tests only read it."""
     folder = tmp_path_factory.mktemp("dynamic")
     write_spec(folder, base=BASE, budget=BUDGET, methods=METHODS, train=TRAIN)
-    done = run_nas(folder, "search", "small.yaml", "--local")
+    done = run_nas(folder, "search", "small.yaml", "--local", timeout=300)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -162,3 +162,13 @@ def test_wrong_networks() -> None:
         TrainedNetworks(**row, macs=(1,), params=(1, 2))
     with pytest.raises(ThresholdError, match="macs must be 1 whole numbers"):
         TrainedNetworks(**row, macs=(1, 2), params=(1,))
+
+
+@pytest.mark.parametrize("fewest", [1, 2, 3])
+def test_of_so_many_stages_at_least(fewest: int) -> None:
+    """The best of all that have as many, whatever smaller ones are better."""
+    networks = draw_networks(5, 6, 40)
+    found = find_cascades(networks, {}, fewest_stages=fewest, most_stages=3, count=500)
+    every = find_cascades(networks, {}, most_stages=3, count=500)
+    assert found == [cascade for cascade in every if len(cascade.networks) >= fewest]
+    assert len(found) >= 1
