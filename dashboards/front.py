@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from moocore import is_nondominated
 
-from search_spaces import COSTS, LATENCY, MACS_WORST
+from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST
 from trials.job import JobResult
 from trials.store import SLACK, Store
+
+_COSTS = (*COSTS, MACS_WORST, LATENCY, LATENCY_WORST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +235,7 @@ def _score_network(
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
-        costs={name: _mean(by_seed, name) for name in (*COSTS, MACS_WORST, LATENCY) if name in attributes},
+        costs={name: _mean(by_seed, name) for name in _COSTS if name in attributes},
         slack={key.removeprefix(SLACK): _mean(by_seed, key) for key in attributes if key.startswith(SLACK)},
         validation=_score({seed: results[job_ids[seed]] for seed in range(seeds)}),
         confirmed=_score({seed: results[job_ids[seed]] for seed in confirming}) if confirmed else None,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from nas.dynamic_spec import CascadeSpec, MSNetSpec
 from nas.msnet import WHOLE
 from nas.problem import Candidate, Problem
-from search_spaces import COSTS, LATENCY, MACS_WORST, BudgetError, content_id
-from search_spaces.exits import exit_costs
+from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST, BudgetError, content_id
+from search_spaces.exits import exit_costs, up_to_exit
 from trials.calibration import confidences, fit_temperature
 from trials.cascades import TrainedNetworks, find_cascades
 from trials.job import RouteFigures
@@ -26,7 +26,7 @@ class Routed:
     """Trained networks in the order in which images come to them, and what their operating point may cost. S exits.
 
     `macs` [S] are those of going on to each exit, `bound` is on their expectation (None: no bound); `costs` are of all
-    that runs in the worst case. `latencies` [S] in milliseconds, where the spec asks for them.
+    that runs in the worst case. `latencies` [S] are in milliseconds, where the spec asks for them.
     """
 
     method: str
@@ -36,7 +36,7 @@ class Routed:
     macs: tuple[int, ...]
     costs: Mapping[str, int]
     share: float = 1.0
-    latencies: tuple[float, ...] = ()
+    latencies: tuple[float, ...] = ()  # as `macs`; that of an exit is its network's up to there, less what is before
 
     @cached_property
     def id(self) -> str:
@@ -53,6 +53,7 @@ class Routed:
         if self.latencies:
             shares = [reached / images for reached in found.reached]
             costs[LATENCY] = round(sum(map(float.__mul__, shares, self.latencies)), 6)
+            costs[LATENCY_WORST] = round(sum(self.latencies), 6)
         return costs
 
     def to_json(self) -> dict[str, Any]:
@@ -169,4 +170,20 @@ def _routed(problem: Problem, networks: Sequence[Candidate], share: float, metho
         macs=macs,
         costs={**largest, "params": sum(one.cost.params for one in networks), MACS_WORST: sum(macs)},
         share=share,
+        latencies=tuple(_latencies(problem, networks)),
     )
+
+
+def _latencies(problem: Problem, networks: Sequence[Candidate]) -> Iterator[float]:
+    """Milliseconds for going on to each exit."""
+    if not problem.spec.measures_latency:
+        return
+    assert problem.latency_of is not None, "latency needs someone to measure"
+    for network in networks:
+        before = 0.0
+        for number in range(len(network.architecture.exits)):
+            until = problem.latency_of(up_to_exit(network.architecture, number))
+            yield until - before
+            before = until
+        whole = network.latency_ms
+        yield (problem.latency_of(network.architecture) if whole is None else whole) - before

@@ -10,7 +10,7 @@ from dashboards.dynamic import DynamicNetwork, SeedPoint, answered, dynamic_figu
 from nas.show import percent
 from nas.show_descent import write_figure
 from nas.tables import make_table, short_number
-from search_spaces import NasError
+from search_spaces import LATENCY, LATENCY_WORST, NasError
 from trials.store import Store
 
 
@@ -29,13 +29,15 @@ def load_dynamic(name: str, storage: str) -> tuple[list[DynamicNetwork], Front]:
 
 def print_dynamic(console: Console, found: list[DynamicNetwork], front: Front) -> None:
     """A row for each network with its costs, then one for each exit of it."""
-    columns = ("network", "params", "MACs", "at worst", "validation", "test")
+    timed = any(LATENCY in one.network.costs for one in found)
+    columns = ("network", "params", "MACs", "at worst", *(("ms", "worst") if timed else ()), "validation", "test")
     table = make_table(*columns, title=f"{front.name}: dynamic networks, accuracy in %", left=("network",))
     for one in found:
         network = one.network
         costs = network.costs["params"], network.costs["macs"], worst_macs(network.costs)
         scores = percent(network.final), percent(network.test) if network.test else ""
-        table.add_row(network.method, *(short_number(cost, digits=4) for cost in costs), *scores)
+        times = [f"{network.costs[name]:.4g}" for name in (LATENCY, LATENCY_WORST)] if timed else []
+        table.add_row(network.method, *(short_number(cost, digits=4) for cost in costs), *times, *scores)
     console.print(table)
     exits = make_table(
         "network", "exit", "answers", "above", "temperature", "error", "calibrated", title="exits", left=("network",)

@@ -18,7 +18,17 @@ from search_spaces.compensation import (
     pooled_side,
     solve,
 )
-from search_spaces.cost import COSTS, LATENCY, MACS_WORST, Budget, Cost, LayerCost, count_cost, layer_costs
+from search_spaces.cost import (
+    COSTS,
+    LATENCY,
+    LATENCY_WORST,
+    MACS_WORST,
+    Budget,
+    Cost,
+    LayerCost,
+    count_cost,
+    layer_costs,
+)
 from search_spaces.coverage import count_coverage
 from search_spaces.errors import BudgetError, FitError, NasError, NetworkError
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
@@ -32,6 +42,7 @@ __all__ = [
     "COUNTS",
     "INPUT",
     "LATENCY",
+    "LATENCY_WORST",
     "MACS_WORST",
     "Activation",
     "Approach",

@@ -10,6 +10,7 @@ from search_spaces.ops import Shape
 
 COSTS = ("params", "macs", "activation_elements")  # what is counted, and a budget can bound before anything is built
 MACS_WORST = "macs_worst"  # of a network with several exits: multiply-adds where all of it runs
+LATENCY_WORST = "latency_worst_ms"  # of such a network: the same
 LATENCY = "latency_ms"  # what is measured, and a budget can bound
 
 

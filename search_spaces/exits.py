@@ -64,3 +64,9 @@ def exit_costs(architecture: Architecture) -> tuple[ExitCost, ...]:
         )
         earlier |= own
     return tuple(costs)
+
+
+def up_to_exit(architecture: Architecture, number: int) -> Architecture:
+    """The network that ends at an exit, counted from 0, with those before it; the whole one for the last."""
+    nodes = tuple(node for segment in segments(architecture)[: number + 1] for node in segment)
+    return Architecture(input=architecture.input, nodes=nodes, exits=architecture.exits[:number])

@@ -26,7 +26,7 @@ ONLY_IN = {
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/spec.py"},
-    "plotly": {"dashboards/descent.py", "dashboards/grid.py"},
+    "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
     "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -14,6 +15,7 @@ import nas
 from dashboards import read_front
 from nas.export import ExportError, export_network
 from nas.plan import make_plan
+from nas.routed import propose_routed
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from nas.verify import verify_export
@@ -23,6 +25,8 @@ from search_spaces.widths import scale_widths
 from tests.conftest import SMALL, run_nas, write_spec
 from trials import DataSettings
 from trials.dataset import load_dataset
+from trials.job import RouteFigures
+from trials.scores import KeptScores
 from trials.store import Store
 
 BASE = {**SMALL["base"], "resolution": 20}
@@ -240,3 +244,37 @@ def test_scores_are_those_of_the_trained_weights(searched: Path) -> None:
             scores = job.scores_on("validation", results[job.id].weights_sha256)
             found = store.results([scores.id])[scores.id]
             assert (found.correct, found.images) == (results[job.id].correct, 1000)
+
+
+def test_latency_is_that_of_what_runs(small: Make) -> None:
+    """Mean and worst, from what each exit takes beyond those before it."""
+
+    def latency_of(network: Architecture) -> float:
+        return count_cost(network).macs / 1e5
+
+    spec = small(base=BASE, budget={"macs": "2x"}, methods=[{"name": "msnet"}], latency={"report": True})
+    plan = make_plan(spec, latency_of=latency_of)
+    msnet = next(one for one in plan.found.chosen if one.architecture.exits)
+    (routed,) = propose_routed(plan.problem, {msnet.id: msnet}, {}, pytest.fail)
+    assert routed.latencies == pytest.approx([macs / 1e5 for macs in routed.macs])
+    figures = RouteFigures(
+        thresholds=(0.5,), temperatures=(1.0, 1.0), reached=(100, 25), macs=0, ece=((0.0, 0.0), (0.0, 0.0))
+    )
+    costs = routed.costs_at(figures, 100)
+    assert costs["latency_ms"] == pytest.approx((routed.macs[0] + routed.macs[1] / 4) / 1e5)
+    assert costs["latency_worst_ms"] == pytest.approx(msnet.latency_ms)
+
+
+def test_shares_that_hold_nothing_are_said(small: Make) -> None:
+    """After hours of training a share that is too small must not end the search."""
+    methods = [{"name": "msnet", "shares": [0.01, 1]}, {"name": "cascade", "shares": [0.01]}]
+    problem = make_plan(small(base=BASE, budget={"macs": "1x"}, methods=methods)).problem
+    msnet = make_plan(small(base=BASE, budget={"macs": "1x"}, methods=methods)).found.chosen[0]
+    labels = np.arange(20) % 10
+    scores = np.random.default_rng(0).normal(size=(1, 20, 10)).astype(np.float32)
+    kept = {problem.base.id: [KeptScores(scores=scores, labels=labels)]}
+    said: list[str] = []
+    found = propose_routed(problem, {msnet.id: msnet, problem.base.id: problem.base}, kept, said.append)
+    assert [(one.method, one.share) for one in found] == [("msnet", 1.0)]
+    assert said[0].startswith("msnet at x0.01: no operating point, as its first exit takes ")
+    assert said[1].startswith("cascade of 2 at x0.01: none, as one network at least must keep macs")

@@ -30,9 +30,10 @@ from search_spaces.edits import (
     with_classes,
     with_resolution,
 )
-from search_spaces.exits import exit_costs, in_segments, segments
+from search_spaces.exits import exit_costs, in_segments, segments, up_to_exit
 from search_spaces.feeding import dilated
 from search_spaces.fuse import fuse, pack
+from search_spaces.multi_scale import multi_scale
 from search_spaces.narrowing import narrowed, with_free_expansions
 from search_spaces.ops import Activation, Conv, Flatten, Linear, Multiply, Upsample
 from search_spaces.parallel import parallel
@@ -327,3 +328,14 @@ def test_every_maker_of_networks_says_its_exits() -> None:
         "search_spaces/parallel.py",
         "search_spaces/zoo/lenet.py",  # this one begins anew
     }
+
+
+def test_a_network_up_to_an_exit() -> None:
+    """The low network alone, and the whole one for the last exit."""
+    base = make_network("resnet18:stem=32", resolution=32)
+    network = multi_scale(base)
+    low, whole = up_to_exit(network, 0), up_to_exit(network, 1)
+    assert count_cost(low).macs == exit_costs(network)[0].macs == count_cost(with_resolution(base, 16)).macs
+    assert (low.exits, low.nodes[-1].name) == ((), network.exits[0])
+    assert count_cost(whole).bounded() == count_cost(network).bounded()
+    assert whole.answers == network.answers
