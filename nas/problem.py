@@ -59,6 +59,7 @@ class Candidate:
     latency_ms: float | None = None  # measured only where the spec asks for it
     share: float | None = None  # of the budget, where a method scales to one
     extrapolated: bool | None = None  # whether its widths were read off a law outside of what was recorded
+    found_by: str = ""  # its method's name in the spec; "" where `method` begins with it
     tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
     original: str = ""
@@ -82,7 +83,9 @@ class Candidate:
 
     @property
     def family(self) -> str:
-        """The method without iteration and share: Optuna wants to know all of them from the first trial on."""
+        """The method without iteration, share and numbers: Optuna wants to know all of them from the first trial on."""
+        if self.found_by:
+            return self.found_by
         name = self.method.partition(" ")[0]
         return name.partition("-")[0] if "iteration" in self.choice else name
 
@@ -104,6 +107,7 @@ class Candidate:
             "tuning": tuning,
             "extrapolated": self.extrapolated,
             "share": self.share,
+            "found_by": self.found_by or None,
         }
         return stored | {name: value for name, value in optional.items() if value is not None}
 
@@ -122,6 +126,7 @@ class Candidate:
             tuning=FineTuning(**data["tuning"]) if "tuning" in data else None,
             extrapolated=data.get("extrapolated"),
             share=data.get("share"),
+            found_by=data.get("found_by", ""),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def family_candidates(problem: Problem, method: FamilySpec) -> CandidateSet:
     refused: list[str] = []
     for i, form in enumerate(forms):
         try:
-            built.append((i, _build(problem, form)))
+            built.append((i, _build(problem, method.name, form)))
         except NetworkError as error:
             refused.append(f"{form.method}: {error}")
     if not built:
@@ -142,13 +142,15 @@ def _multiplied(width: float, resolution: float, depth: float) -> _Form:
     )
 
 
-def _build(problem: Problem, form: _Form) -> Candidate:
+def _build(problem: Problem, found_by: str, form: _Form) -> Candidate:
     """Raises NetworkError for a network that cannot be, or that looks at more pixels than there are."""
     network = form.edit(problem.base.architecture)
     native = problem.source.side
     if network.resolution > native:
         raise NetworkError(f"images of {network.resolution} px are needed, but the data's have {native}")
-    return Candidate(method=form.method, choice=form.choice, architecture=network, cost=count_cost(network))
+    return Candidate(
+        method=form.method, choice=form.choice, architecture=network, cost=count_cost(network), found_by=found_by
+    )
 
 
 def _nearest(bounds: Budget, built: Sequence[Candidate]) -> str:
@@ -191,6 +193,7 @@ def _scaled(problem: Problem, label: str, factors: tuple[float, float, float], s
         method=label if share == 1 else f"{label} x{share:g}",
         choice={"alpha": alpha, "beta": beta, "gamma": gamma, "phi": found.phi},
         share=share,
+        found_by="compound",
         architecture=found.architecture,
         cost=count_cost(found.architecture),
     )
