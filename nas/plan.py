@@ -1,6 +1,6 @@
 """What would be trained: the base, and the candidates of every method."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,7 +116,6 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
             found += compensation_candidates(problem, method, latency_of)
         elif isinstance(method, IsometricSpec):
             found += isometric_candidates(problem, method)
-            problem = replace(problem, base=_as_point(problem.base, found.chosen))
         elif isinstance(method, CompoundSpec):
             found += compound_candidates(problem, method)
         elif isinstance(method, FamilySpec):
@@ -126,13 +125,18 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
         else:
             made += static_candidates(problem, method)
     chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]
-    return Plan(problem=problem, found=replace(found, chosen=different(chosen, {problem.base.id})))
+    base = _with_choices(
+        problem.base, [found.base_choice, *(one.choice for one in chosen if one.id == problem.base.id)]
+    )
+    return Plan(problem=replace(problem, base=base), found=replace(found, chosen=different(chosen, {base.id})))
 
 
-def _as_point(base: Candidate, points: Iterable[Candidate]) -> Candidate:
-    """The base with the choice of the point that it is, if it is one of a grid."""
-    same = next((point for point in points if point.id == base.id), None)
-    return base if same is None else replace(base, choice=same.choice)
+def _with_choices(first: Candidate, others: Iterable[Mapping[str, int | float]]) -> Candidate:
+    """The network with what other methods chose in it, too, so that all of them show it; its own values stay."""
+    choice = dict(first.choice)
+    for other in others:
+        choice = {**other, **choice}
+    return replace(first, choice=choice)
 
 
 def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:
@@ -143,11 +147,13 @@ def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:
 
 
 def different(candidates: Iterable[Candidate], known: Set[str]) -> tuple[Candidate, ...]:
-    """The first of every network that is not known: one that two methods find is trained once."""
-    unique: dict[str, Candidate] = {}
+    """Every network that is not known, once: the first of equal ones, with the choices of all."""
+    equal: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        unique.setdefault(candidate.id, candidate)
-    return tuple(candidate for id_, candidate in unique.items() if id_ not in known)
+        equal.setdefault(candidate.id, []).append(candidate)
+    return tuple(
+        _with_choices(same[0], [one.choice for one in same[1:]]) for id_, same in equal.items() if id_ not in known
+    )
 
 
 def _check_base(problem: Problem) -> None:

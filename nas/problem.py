@@ -150,7 +150,8 @@ class Candidate:
 class CandidateSet:
     """What a method found: how many networks it looked at, every feasible one's costs [T, 3], and the chosen.
 
-    `feasible` counts the latter by the names that listings show; `choice` says how the chosen ones were.
+    `feasible` counts the latter by the names that listings show; `choice` says how the chosen ones were. `base_choice`
+    is what the method would have chosen to get the base.
     """
 
     enumerated: int
@@ -158,6 +159,7 @@ class CandidateSet:
     chosen: tuple[Candidate, ...]
     feasible: Mapping[str, int] = field(default_factory=dict)
     choice: str = ""
+    base_choice: Mapping[str, int | float] = field(default_factory=dict)
 
     def __add__(self, other: "CandidateSet") -> "CandidateSet":
         """What two methods found."""
@@ -167,6 +169,7 @@ class CandidateSet:
             chosen=(*self.chosen, *other.chosen),
             feasible={**self.feasible, **other.feasible},
             choice="; ".join(choice for choice in (self.choice, other.choice) if choice),
+            base_choice={**other.base_choice, **self.base_choice},
         )
 
 
@@ -190,6 +193,11 @@ class Problem:
     def sizes(self) -> dict[SplitName, int]:
         """Images in each split."""
         return split_sizes(self.spec.data.split, self.source)
+
+    @property
+    def counted_bounds(self) -> dict[str, float]:
+        """The budget's bounds on what is counted, without latency."""
+        return {name: bound for name, bound in self.budget.bounds.items() if name in COSTS}
 
     def measured(self, candidate: Candidate) -> Candidate:
         """The candidate with its latency, where the spec asks for it."""

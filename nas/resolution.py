@@ -16,7 +16,7 @@ from nas.problem import Candidate, CandidateSet, Problem
 from nas.resolution_spec import CompoundSpec, DilatedSpec, FamilySpec, FeedingSpec, MultipliersSpec, ParallelSpec
 from nas.spec_errors import SpecError
 from nas.within import counted_bounds, of_share, within_budget
-from search_spaces import COSTS, Architecture, Budget, BudgetError, NetworkError, count_cost
+from search_spaces import Architecture, Budget, BudgetError, NetworkError, count_cost
 from search_spaces.compound import compound_within, with_depth
 from search_spaces.edits import with_resolution
 from search_spaces.feeding import Way, dilated, feed
@@ -54,7 +54,7 @@ def family_candidates(problem: Problem, method: FamilySpec) -> CandidateSet:
             refused.append(f"{form.method}: {error}")
     if not built:
         raise SpecError(f"methods: {method.name}: {refused[0]}")
-    bounds = Budget(bounds={name: bound for name, bound in problem.budget.bounds.items() if name in COSTS})
+    bounds = Budget(bounds=problem.counted_bounds)
     feasible = [(i, candidate) for i, candidate in built if bounds.keeps(candidate.cost.bounded())]
     if not feasible:
         raise BudgetError(f"methods: {method.name}: {_nearest(bounds, [candidate for _, candidate in built])}")
