@@ -11,8 +11,13 @@ def make_table(*columns: str, title: str = "", left: tuple[str, ...] = (), folds
     """
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", collapse_padding=True, pad_edge=False)
     for name in columns:
-        side, folded = "left" if name in left else "right", name in folds
-        table.add_column(name, justify=side, no_wrap=not folded, overflow="fold" if folded else "ellipsis")
+        folded = name in folds
+        table.add_column(
+            name,
+            justify="left" if name in left else "right",
+            no_wrap=not folded,
+            overflow="fold" if folded else "ellipsis",
+        )
     return table
 
 

@@ -208,7 +208,7 @@ def test_a_base_that_a_method_cannot_take(small: Make) -> None:
 def test_a_search_with_all_of_them(tmp_path: Path) -> None:
     """Every kind of network is trained, scored on test and shown; the winner goes out and comes back."""
     base = {"network": "isometric:depth=2,internal=4,multiplier=0.25", "resolution": 8}
-    methods = [
+    methods: list[dict[str, Any]] = [
         {"name": "feeding", "ways": ["upsample", "resolution"]},
         {"name": "dilated"},
         {"name": "parallel"},
@@ -229,7 +229,7 @@ def test_a_search_with_all_of_them(tmp_path: Path) -> None:
     }  # fmt: skip
     assert all(network["test_accuracy"]["images"] == 1000 for network in found["networks"])
     trials = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/nas.db").trials
-    assert {trial.params["method"] for trial in trials} == {"base", *(str(method["name"]) for method in methods)}
+    assert {trial.params["method"] for trial in trials} == {"base", *(method["name"] for method in methods)}
     assert run_nas(tmp_path, "export", "small", "-o", "winner.json").returncode == 0
     verified = run_nas(tmp_path, "verify", "winner.json", "--score")
     assert verified.returncode == 0, verified.stderr
