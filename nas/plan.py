@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from nas.compensation import compensation_candidates
-from nas.isometric import isometric_candidates
 from nas.method_spec import CompensationSpec
 from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
-from nas.resolution import compound_candidates, family_candidates
-from nas.resolution_spec import CompoundSpec, FamilySpec, IsometricSpec
+from nas.resolution import resolution_candidates
+from nas.resolution_spec import ResolutionSpec
 from nas.scaled import check_pruning, static_candidates
 from nas.spec import Spec
+from nas.spec_errors import NothingFound
 from nas.study import make_study
 from nas.width_spec import PRUNING_METHODS, MorphNetSpec, NeuralScaleSpec
-from search_spaces import COSTS, BudgetError
+from search_spaces import COSTS, BudgetError, NasError
 
 FRONT = 5  # networks that are often trained with fresh seeds beside the base; how many is not known before
 
@@ -111,20 +111,24 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
         problem, found = make_study(problem)
         return Plan(problem=problem, found=found)
     made: list[Candidate] = []
+    refused: list[NasError] = []
     for method in spec.methods:
         if isinstance(method, CompensationSpec):
             found += compensation_candidates(problem, method, latency_of)
-        elif isinstance(method, IsometricSpec):
-            found += isometric_candidates(problem, method)
-        elif isinstance(method, CompoundSpec):
-            found += compound_candidates(problem, method)
-        elif isinstance(method, FamilySpec):
-            found += family_candidates(problem, method)
+        elif isinstance(method, ResolutionSpec):
+            try:
+                found += resolution_candidates(problem, method)
+            except (BudgetError, NothingFound) as error:  # a note, unless no method finds any
+                refused.append(error)
+                reason = str(error).removeprefix("methods: ").removeprefix(f"{method.name}: ")
+                found += replace(NOTHING, feasible={method.name: 0}, choice=f"{method.name}: none, as {reason}")
         elif isinstance(method, PRUNING_METHODS):
             check_pruning(problem, method)
         else:
             made += static_candidates(problem, method)
     chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]
+    if refused and not chosen and not any(isinstance(method, PRUNING_METHODS) for method in spec.methods):
+        raise refused[0]
     base = _with_choices(
         problem.base, [found.base_choice, *(one.choice for one in chosen if one.id == problem.base.id)]
     )

@@ -1,24 +1,30 @@
-"""The base in other forms of the resolution family: fed otherwise, dilated, in parallel, scaled by plain multipliers.
-
-And EfficientNet's compound scaling of it, to the budget.
-"""
+"""The resolution family: the base fed otherwise, dilated, in parallel, scaled by plain multipliers; and all of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
 from itertools import islice, product
 from math import floor
 
 import numpy as np
 
-from nas.choose import choose_candidates, said_choice
+from nas.choose import candidate_set, choose_candidates
+from nas.compound import compound_candidates
+from nas.isometric import isometric_candidates
 from nas.problem import Candidate, CandidateSet, Problem
-from nas.resolution_spec import CompoundSpec, DilatedSpec, FamilySpec, FeedingSpec, MultipliersSpec, ParallelSpec
+from nas.resolution_spec import (
+    CompoundSpec,
+    DilatedSpec,
+    FamilySpec,
+    FeedingSpec,
+    IsometricSpec,
+    MultipliersSpec,
+    ParallelSpec,
+    ResolutionSpec,
+)
 from nas.spec_errors import SpecError
-from nas.within import counted_bounds, of_share, within_budget
 from search_spaces import Architecture, Budget, BudgetError, NetworkError, count_cost
-from search_spaces.compound import compound_within, with_depth
-from search_spaces.edits import with_resolution
+from search_spaces.compound import with_depth
+from search_spaces.edits import rescaled
 from search_spaces.feeding import Way, dilated, feed
 from search_spaces.parallel import Order, parallel
 from search_spaces.widths import scale_widths
@@ -34,6 +40,18 @@ class _Form:
     method: str
     choice: Mapping[str, int | float]
     edit: Edit
+
+
+def resolution_candidates(problem: Problem, method: ResolutionSpec) -> CandidateSet:
+    """What a method of the resolution family finds.
+
+    Raises SpecError, of it NothingFound, or BudgetError where it finds nothing.
+    """
+    if isinstance(method, IsometricSpec):
+        return isometric_candidates(problem, method)
+    if isinstance(method, CompoundSpec):
+        return compound_candidates(problem, method)
+    return family_candidates(problem, method)
 
 
 def family_candidates(problem: Problem, method: FamilySpec) -> CandidateSet:
@@ -61,38 +79,7 @@ def family_candidates(problem: Problem, method: FamilySpec) -> CandidateSet:
     places = np.array([[i] for i, _ in feasible])
     chosen = choose_candidates(problem, places, lambda row: feasible[row][1], f"networks of {method.name}")
     notes = [f"{len(refused)} cannot be built, as {refused[0]}"] if refused else []
-    return CandidateSet(
-        enumerated=len(forms),
-        costs=np.array([list(candidate.cost.bounded().values()) for _, candidate in feasible], np.int64),
-        chosen=tuple(chosen),
-        feasible={method.name: len(feasible)},
-        choice=said_choice(problem, method.name, len(feasible), notes),
-    )
-
-
-def compound_candidates(problem: Problem, method: CompoundSpec) -> CandidateSet:
-    """A network for every combination of the factors and each share of the budget.
-
-    Raises SpecError for a base that cannot be scaled so, BudgetError for a budget that no network keeps.
-    """
-    combinations = [one for one in product(method.alpha, method.beta, method.gamma) if max(one) > 1]
-    count, most = len(combinations) * len(method.shares), problem.spec.search.max_candidates
-    if count > most:
-        raise SpecError(
-            f"methods: compound must have at most search.max_candidates ({most}) networks, but its lists make {count}; "
-            "use shorter lists, or allow more"
-        )
-    chosen = [_compound(problem, *pair) for pair in product(combinations, method.shares)]
-    notes = [
-        f"{one.method} ends at the images' {one.architecture.resolution} px" for one in chosen if _ends(problem, one)
-    ]
-    return CandidateSet(
-        enumerated=len(chosen),
-        costs=np.array([list(candidate.cost.bounded().values()) for candidate in chosen], np.int64),
-        chosen=tuple(chosen),
-        feasible={method.name: len(chosen)},
-        choice=said_choice(problem, method.name, len(chosen), notes),
-    )
+    return candidate_set(problem, method.name, len(forms), [candidate for _, candidate in feasible], chosen, notes)
 
 
 def _forms(problem: Problem, method: FamilySpec) -> Iterator[_Form]:
@@ -117,7 +104,7 @@ def _fed(own: int, nominal: int, factor: int, way: Way) -> _Form:
     return _Form(
         method=f"{way} x{1 / factor:.3g}{brought}" if way == "resolution" else f"{way} x{factor}{brought}",
         choice={"factor": factor, "nominal_resolution": nominal},
-        edit=lambda base: feed(with_resolution(base, nominal), way, factor),
+        edit=lambda base: feed(rescaled(base, nominal) if nominal != own else base, way, factor),
     )
 
 
@@ -129,16 +116,20 @@ def _parallel(block: int, order: Order) -> _Form:
 
 def _multiplied(width: float, resolution: float, depth: float) -> _Form:
     factors = {"width": width, "resolution": resolution, "depth": depth}
-    edits: dict[str, Edit] = {
-        "width": lambda base: scale_widths(base, width),
-        "resolution": lambda base: with_resolution(base, max(1, floor(base.resolution * resolution + 0.5))),
-        "depth": lambda base: with_depth(base, depth),
-    }
-    changed = [name for name, factor in factors.items() if factor != 1]
+
+    def edit(network: Architecture) -> Architecture:
+        if width != 1:
+            network = scale_widths(network, width)
+        if resolution != 1:
+            network = rescaled(network, max(1, floor(network.resolution * resolution + 0.5)))
+        if depth != 1:
+            network = with_depth(network, depth)
+        return network
+
     return _Form(
-        method=" ".join(f"{name} x{factors[name]:g}" for name in changed),
+        method=" ".join(f"{name} x{factor:g}" for name, factor in factors.items() if factor != 1),
         choice={f"{name}_multiplier": factor for name, factor in factors.items()},
-        edit=lambda base: reduce(lambda network, name: edits[name](network), changed, base),
+        edit=edit,
     )
 
 
@@ -164,42 +155,3 @@ def _nearest(bounds: Budget, built: Sequence[Candidate]) -> str:
     costs = nearest.cost.bounded()
     said = ", ".join(f"{name} {costs[name]:,} (budget {bound:,})" for name, bound in bounds.bounds.items())
     return f"a network must keep the budget, but none does; the nearest, {nearest.method}, has {said}; raise the budget"
-
-
-def _compound(problem: Problem, factors: tuple[float, float, float], share: float) -> Candidate:
-    """The network of the largest phi within this share of the budget."""
-    label = "compound {:g}/{:g}/{:g}".format(*factors)
-    make = partial(_scaled, problem, label, factors, share)
-    try:
-        return within_budget(problem, share, make)
-    except NetworkError as error:
-        raise SpecError(f"methods: {label}: {error}") from error
-    except BudgetError as error:
-        raise of_share(label, share, error) from error
-
-
-def _scaled(problem: Problem, label: str, factors: tuple[float, float, float], share: float, part: float) -> Candidate:
-    """The network of the largest phi within a part of this share of the bounds."""
-    alpha, beta, gamma = factors
-    found = compound_within(
-        problem.base.architecture,
-        counted_bounds(problem, share * part),
-        alpha=alpha,
-        beta=beta,
-        gamma=gamma,
-        largest=problem.source.side,
-    )
-    made = Candidate(
-        method=label if share == 1 else f"{label} x{share:g}",
-        choice={"alpha": alpha, "beta": beta, "gamma": gamma, "phi": found.phi},
-        share=share,
-        found_by="compound",
-        architecture=found.architecture,
-        cost=count_cost(found.architecture),
-    )
-    return problem.measured(made)
-
-
-def _ends(problem: Problem, candidate: Candidate) -> bool:
-    """Whether its images, which grow with it, are as large as the data's, so that nothing can grow further."""
-    return candidate.choice["gamma"] > 1 and candidate.architecture.resolution == problem.source.side

@@ -24,6 +24,7 @@ from search_spaces.ops import (
     Op,
     Pad,
     Pool,
+    Resize,
     SpaceToDepth,
     is_map,
     pair,
@@ -35,6 +36,20 @@ _KEEPS_CLASSES = Activation | AdaptivePool | Affine | BatchNorm | Dropout | Laye
 def with_resolution(architecture: Architecture, resolution: int) -> Architecture:
     """The network for images of another side; raises NetworkError, naming the node, where it is too small."""
     return architecture.with_ops({}, resolution=resolution)
+
+
+def rescaled(architecture: Architecture, resolution: int) -> Architecture:
+    """The network for images of another side, and all its maps with them.
+
+    Raises NetworkError as `with_resolution`, and where a resize brings every image to one side.
+    """
+    resized = [node for node in architecture.nodes if node.inputs == (INPUT,) and isinstance(node.op, Resize)]
+    if resized:
+        raise NetworkError(
+            f"the maps must follow the image, but node {resized[0].name!r} brings every image to "
+            f"{architecture.shapes[resized[0].name][-1]} px; change internal of the isometric network instead"
+        )
+    return with_resolution(architecture, resolution)
 
 
 def with_channels(architecture: Architecture, channels: int) -> Architecture:

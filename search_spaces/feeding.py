@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from search_spaces.architecture import Architecture
-from search_spaces.edits import dilate, feed_by_space_to_depth, feed_through, skip_strides, with_resolution
+from search_spaces.edits import dilate, feed_by_space_to_depth, feed_through, rescaled, skip_strides
 from search_spaces.errors import NetworkError
 from search_spaces.ops import Depthwise, Op, Size, Upsample, pair
 
@@ -28,7 +28,7 @@ def feed(architecture: Architecture, way: Way, factor: int) -> Architecture:
     - "resolution": images `factor` times smaller, and all maps with them (figure 1d).
 
     Raises NetworkError for an unknown way, for a factor that does not divide the resolution, and where no early strides
-    multiply to the factor.
+    multiply to the factor; for "resolution" where a resize keeps the maps from following the image.
     """
     if way not in WAYS:
         raise NetworkError(f"the way must be one of {', '.join(WAYS)}, but got {way!r}")
@@ -47,7 +47,7 @@ def feed(architecture: Architecture, way: Way, factor: int) -> Architecture:
         case "space-to-depth":
             return feed_by_space_to_depth(skip_strides(architecture, factor), factor)
         case "resolution":
-            return with_resolution(architecture, side)
+            return rescaled(architecture, side)
 
 
 def dilated(architecture: Architecture) -> Architecture:

@@ -135,15 +135,60 @@ def test_compound_scaling_fills_the_budget(small: Make, alpha: float, beta: floa
     factors = {"alpha": alpha, "beta": beta, "gamma": gamma}
     assert candidate.architecture == compound(plan.base.architecture, phi, **factors)
     further = compound(plan.base.architecture, phi + 2**-18, **factors)
-    assert further.resolution > 28 or count_cost(further).macs > bound
+    assert count_cost(further).macs > bound or (further.resolution > 28 and alpha == beta == 1)
 
 
-def test_compound_scaling_ends_at_the_images(small: Make) -> None:
-    plan = planned(small, {"name": "compound"}, budget={"macs": "100x"}, base=BASE | {"resolution": 14})
+@pytest.mark.parametrize("side", [14, 28])
+def test_images_stay_at_the_datas_while_depth_and_width_grow_on(small: Make, side: int) -> None:
+    plan = planned(small, {"name": "compound"}, budget={"macs": "20x"}, base=BASE | {"resolution": side})
     (candidate,) = plan.found.chosen
+    bound = plan.problem.budget.bounds["macs"]
     assert candidate.architecture.resolution == 28
-    assert candidate.cost.macs < 0.5 * plan.problem.budget.bounds["macs"]
-    assert "compound 1.2/1.1/1.15 ends at the images' 28 px" in plan.found.choice
+    assert 0.8 * bound < candidate.cost.macs <= bound
+    assert "compound 1.2/1.1/1.15: images stay at 28 px while depth and width grow on" in plan.found.choice
+
+
+def test_images_alone_end_at_the_datas(small: Make) -> None:
+    alone = {"name": "compound", "alpha": [1], "beta": [1]}
+    plan = planned(small, alone, base=BASE | {"resolution": 14})
+    (candidate,) = plan.found.chosen
+    assert candidate.architecture == with_resolution(plan.base.architecture, 28)
+    assert "compound 1/1/1.15 ends at the images' 28 px, as nothing else grows" in plan.found.choice
+
+
+def test_combinations_that_are_the_base_are_left_out(small: Make) -> None:
+    cannot = "compound 1/1/1.15 cannot grow: the images have 28 px; lower base.resolution"
+    plan = planned(small, {"name": "compound", "alpha": [1, 1.2], "beta": [1]}, budget={"macs": "3x"})
+    assert [candidate.method for candidate in plan.found.chosen] == ["compound 1.2/1/1.15"]
+    assert cannot in plan.found.choice
+    alone = {"name": "compound", "alpha": [1], "beta": [1]}
+    with pytest.raises(SpecError, match=f"^methods: {cannot}$"):
+        planned(small, alone)
+    with pytest.raises(SpecError, match=r"compound 1.2/1/1 cannot grow: the budget ends at the base itself; raise the"):
+        planned(small, {"name": "compound", "beta": [1], "gamma": [1]}, budget={"macs": "1x"})
+    beside = make_plan(small(base=BASE, budget=WIDE, methods=[alone, {"name": "dilated"}]))
+    assert [candidate.method for candidate in beside.found.chosen] == ["dilated"]
+    assert beside.found.choice == f"compound: none, as {cannot}; dilated: all of them"
+    assert beside.found.feasible == {"compound": 0, "dilated": 1}
+
+
+def test_a_method_over_the_budget_does_not_stop_the_others(small: Make) -> None:
+    """The dilated network has more MACs than the base."""
+    methods = [{"name": "dilated"}, {"name": "multipliers", "width": [0.5]}]
+    plan = make_plan(small(base=BASE, budget={"macs": "1x"}, methods=methods))
+    assert [candidate.method for candidate in plan.found.chosen] == ["width x0.5"]
+    assert "dilated: none, as a network must keep the budget, but none does; the nearest" in plan.found.choice
+    with pytest.raises(BudgetError, match="methods: dilated: a network must keep the budget"):
+        planned(small, {"name": "dilated"}, budget={"macs": "1x"})
+
+
+def test_a_share_that_no_phi_keeps(small: Make) -> None:
+    """What is said begins with no key, so none is put in front of it."""
+    method = {"name": "compound", "alpha": [1], "gamma": [1], "shares": [1e-6]}
+    with pytest.raises(
+        BudgetError, match=r"compound 1/1.1/1 \(share 1e-06 of the budget\): some phi must keep the bounds"
+    ):
+        planned(small, method)
 
 
 def test_compound_scaling_alone_and_together(small: Make) -> None:
@@ -172,6 +217,37 @@ def test_a_bound_on_latency(small: Make) -> None:
     assert 1.3 * plan.base.latency_ms < candidate.latency_ms <= 1.5 * plan.base.latency_ms
     with pytest.raises(BudgetError, match=r"compound 1/1.1/1: budget.latency_ms must be kept, but allows 0.00"):
         make_plan(small(base=base, budget={"latency": 0.001}, methods=[method]), latency_of=lambda network: 1.0)
+
+
+@pytest.mark.parametrize("factors", [(1.1, 1, 1), (1.2, 1.1, 1.15), (1, 1, 1.15)])
+@pytest.mark.parametrize("budget", [{"latency": "9x"}, {"latency": "0.95x"}, {"latency": "1.5x", "macs": "100x"}])
+def test_no_giant_is_timed(small: Make, factors: tuple[float, ...], budget: dict[str, str]) -> None:
+    """At most 4 times the base, and 4 times what is known to be quick enough."""
+    base = BASE | {"resolution": 14}
+    method = {
+        "name": "compound",
+        **{name: [value] for name, value in zip(("alpha", "beta", "gamma"), factors, strict=True)},
+    }
+    timed: list[float] = []
+
+    def latency_of(network: Architecture) -> float:
+        timed.append(count_cost(network).macs / 1e5)
+        return timed[-1]
+
+    plan = make_plan(small(base=base, budget=budget, methods=[method]), latency_of=latency_of)
+    (candidate,) = plan.found.chosen
+    bound = plan.problem.budget.bounds["latency_ms"]
+    assert timed[1] <= 4 * timed[0]
+    assert max(timed) <= max(4 * bound, 4 * timed[0])
+    if factors[0] > 1.1 or bound < timed[0] * 4:
+        assert 0.6 * bound < candidate.costs["latency_ms"] <= bound
+
+
+def test_a_latency_that_nothing_reaches_ends_at_the_largest_phi(small: Make) -> None:
+    method = {"name": "compound", "alpha": [1.05], "beta": [1], "gamma": [1]}
+    plan = make_plan(small(base=BASE, budget={"latency": "9x"}, methods=[method]), latency_of=lambda network: 1.0)
+    (candidate,) = plan.found.chosen
+    assert candidate.choice["phi"] == 32
 
 
 @pytest.mark.parametrize(
@@ -203,6 +279,21 @@ def test_a_base_that_a_method_cannot_take(small: Make) -> None:
         planned(small, {"name": "multipliers", "depth": [2]}, base=lenet)
     with pytest.raises(SpecError, match=r"methods: compound 1.2/1.1/1.15: a depth multiplier needs blocks that repeat"):
         planned(small, {"name": "compound"}, base=lenet)
+
+
+def test_maps_that_do_not_follow_the_image(small: Make) -> None:
+    """An isometric base that resizes its image: other images would be brought to the same maps."""
+    base = ISOMETRIC | {"resolution": 13}
+    methods: list[dict[str, Any]] = [
+        {"name": "multipliers", "resolution": [0.5, 2]},
+        {"name": "compound", "gamma": [1.2]},
+        {"name": "feeding", "ways": ["resolution"], "factors": [13]},
+        {"name": "feeding", "ways": ["upsample"], "nominal": [26]},
+    ]
+    for method in methods:
+        with pytest.raises(SpecError, match=rf"{method['name']}.* the maps must follow .* 14 px; change internal of"):
+            planned(small, method, base=base)
+    assert by_method(planned(small, {"name": "compound", "gamma": [1]}, base=base)).keys() == {"compound 1.2/1.1/1"}
 
 
 def test_a_search_with_all_of_them(tmp_path: Path) -> None:
