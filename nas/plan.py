@@ -132,7 +132,15 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
     base = _with_choices(
         problem.base, [found.base_choice, *(one.choice for one in chosen if one.id == problem.base.id)]
     )
-    return Plan(problem=replace(problem, base=base), found=replace(found, chosen=different(chosen, {base.id})))
+    unique = different(chosen, {base.id})
+    found = replace(found, chosen=unique, choice=_with_equals(found.choice, len(chosen) - len(unique)))
+    return Plan(problem=replace(problem, base=base), found=found)
+
+
+def _with_equals(choice: str, count: int) -> str:
+    """How networks were chosen, and what became of those that are others."""
+    are = "1 of these is a network" if count == 1 else f"{count} of these are networks"
+    return f"{choice}; {are} found already, or the base" if choice and count else choice
 
 
 def _with_choices(first: Candidate, others: Iterable[Mapping[str, int | float]]) -> Candidate:

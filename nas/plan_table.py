@@ -87,7 +87,8 @@ def _print_others(console: Console, plan: Plan, networks: Sequence[Candidate]) -
     )
     for network in networks[:MOST_SHOWN]:
         costs = [f"{cost:,}" for cost in network.cost.bounded().values()]
-        table.add_row(network.method, str(network.architecture.resolution), *costs)
+        phi = f", phi {network.choice['phi']:.3g}" if network.family == "compound" else ""
+        table.add_row(f"{network.method}{phi}", str(network.architecture.resolution), *costs)
     console.print(table)
     _print_left_out(console, networks)
 

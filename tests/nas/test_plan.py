@@ -96,6 +96,7 @@ def test_equal_networks_keep_the_choices_of_all_methods(small: Callable[..., Spe
         plan = make_plan(small(base=base, budget=budget, methods=methods, search=search))
         half = next(one for one in plan.found.chosen if one.method == "resolution x0.5")
         assert half.family == methods[0]["name"]
+        assert plan.found.choice.endswith("; 4 of these are networks found already, or the base")
         assert half.choice == {
             "factor": 2, "nominal_resolution": 14,
             "width_multiplier": 1, "resolution_multiplier": 0.5, "depth_multiplier": 1,
