@@ -48,7 +48,7 @@ def _grid(problem: Problem, method: IsometricSpec) -> IsometricGrid:
     if max(sides) > source.side:
         raise SpecError(
             f"methods: isometric.resolution must be at most {problem.spec.data.source}'s native {source.side} px, but "
-            f"goes up to {max(sides)}"
+            f"goes up to {max(sides)}; lower it"
         )
     return _points(problem, method, sides, problem.counted_bounds)
 

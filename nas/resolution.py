@@ -29,8 +29,20 @@ from search_spaces.feeding import Way, dilated, feed
 from search_spaces.parallel import Order, parallel
 from search_spaces.widths import scale_widths
 
-MOST = 10_000  # combinations of a method, each of which is built
+MOST = 1_000  # combinations of a method, each of which is built
 Edit = Callable[[Architecture], Architecture]
+
+
+_LARGER = {  # what makes images larger, by method
+    "feeding": "nominal, or raise factors of ways with smaller images",
+    "dilated": "base.resolution",
+    "parallel": "blocks",
+    "multipliers": "resolution",
+}
+
+
+class _TooSmall(NetworkError):
+    """The data's images are too small for a network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +76,24 @@ def family_candidates(problem: Problem, method: FamilySpec) -> CandidateSet:
     if len(forms) > MOST:
         raise SpecError(f"methods: {method.name} must have at most {MOST:,} combinations; use shorter lists")
     built: list[tuple[int, Candidate]] = []
-    refused: list[str] = []
+    refused: dict[type[NetworkError], list[str]] = {NetworkError: [], _TooSmall: []}
     for i, form in enumerate(forms):
         try:
             built.append((i, _build(problem, method.name, form)))
         except NetworkError as error:
-            refused.append(f"{form.method}: {error}")
+            kind = _TooSmall if isinstance(error, _TooSmall) else NetworkError
+            refused[kind].append(f"{form.method}: {error}")
     if not built:
-        raise SpecError(f"methods: {method.name}: {refused[0]}")
+        first = (refused[NetworkError] or refused[_TooSmall])[0]
+        raise SpecError(f"methods: {method.name}: {first}")
     bounds = Budget(bounds=problem.counted_bounds)
     feasible = [(i, candidate) for i, candidate in built if bounds.keeps(candidate.cost.bounded())]
     if not feasible:
         raise BudgetError(f"methods: {method.name}: {_nearest(bounds, [candidate for _, candidate in built])}")
     places = np.array([[i] for i, _ in feasible])
     chosen = choose_candidates(problem, places, lambda row: feasible[row][1], f"networks of {method.name}")
-    notes = [f"{len(refused)} cannot be built, as {refused[0]}"] if refused else []
+    whys = {NetworkError: "cannot be built", _TooSmall: "would need larger images"}
+    notes = [f"{len(texts)} {whys[kind]}, as {texts[0]}" for kind, texts in refused.items() if texts]
     return candidate_set(problem, method.name, len(forms), [candidate for _, candidate in feasible], chosen, notes)
 
 
@@ -138,7 +153,10 @@ def _build(problem: Problem, found_by: str, form: _Form) -> Candidate:
     network = form.edit(problem.base.architecture)
     native = problem.source.side
     if network.resolution > native:
-        raise NetworkError(f"images of {network.resolution} px are needed, but the data's have {native}")
+        raise _TooSmall(
+            f"images must have at most the data's {native} px, but {network.resolution} px are needed; lower "
+            f"{_LARGER[found_by]}"
+        )
     return Candidate(
         method=form.method, choice=form.choice, architecture=network, cost=count_cost(network), found_by=found_by
     )

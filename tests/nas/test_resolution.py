@@ -75,10 +75,26 @@ def test_what_cannot_be_built_is_said(small: Make) -> None:
     plan = planned(small, {"name": "feeding", "ways": ["skip-stride", "upsample"], "factors": [2, 3, 7]})
     assert set(by_method(plan)) == {"skip-stride x2", "upsample x2", "upsample x7"}
     assert plan.found.choice.startswith(
-        "feeding: all of them, 3 cannot be built, as skip-stride x3: the factor must be an"
+        "feeding: all of them, 3 cannot be built, as skip-stride x3: the factor must divide the resolution 28, but is 3; "
+        "use one of 2, 4, 7, 14, 28"
     )
     with pytest.raises(SpecError, match=r"methods: feeding: skip-stride x7: the early strides must multiply to 7"):
         planned(small, {"name": "feeding", "ways": ["skip-stride"], "factors": [7]})
+
+
+def test_what_cannot_be_built_is_not_what_images_are_too_small_for(small: Make) -> None:
+    method = {"name": "feeding", "ways": ["upsample", "space-to-depth"], "nominal": [56], "factors": [2, 3]}
+    choice = planned(small, method).found.choice
+    assert "2 cannot be built, as upsample x3 of 56: the factor must divide the resolution 56" in choice
+    assert "1 would need larger images, as space-to-depth x2 of 56: images must have at most the data's 28" in choice
+    with pytest.raises(SpecError, match=r"space-to-depth x2 of 56: images must .* lower nominal, or raise factors of"):
+        planned(small, {"name": "feeding", "ways": ["space-to-depth"], "nominal": [56]})
+
+
+def test_too_many_combinations(small: Make) -> None:
+    method = {"name": "multipliers", "width": [0.01 * i for i in range(1, 102)], "depth": list(range(1, 11))}
+    with pytest.raises(SpecError, match="multipliers must have at most 1,000 combinations; use shorter lists"):
+        planned(small, method)
 
 
 def test_dilated(small: Make) -> None:
@@ -96,7 +112,9 @@ def test_parallel(small: Make) -> None:
         for block, order in product((2, 4), ORDERS)
         if not (order == "depth-first" and base.resolution == 7)  # nothing is folded: both are the same network
     }
-    assert "2 cannot be built, as parallel-batch-first x8: images of 56 px are needed" in plan.found.choice
+    too_small = "images must have at most the data's 28 px, but 56 px are needed; lower blocks"
+    assert f"2 would need larger images, as parallel-batch-first x8: {too_small}" in plan.found.choice
+    assert "cannot be built" not in plan.found.choice
     with pytest.raises(SpecError, match="a parallel network needs one internal resolution"):
         planned(small, {"name": "parallel"})
 
@@ -132,7 +150,7 @@ def test_compound_scaling_fills_the_budget(small: Make, alpha: float, beta: floa
     (candidate,) = plan.found.chosen
     bound, phi = share * 3 * plan.base.cost.macs, candidate.choice["phi"]
     assert candidate.cost.macs <= bound
-    factors = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    factors: dict[str, Any] = {"alpha": alpha, "beta": beta, "gamma": gamma}
     assert candidate.architecture == compound(plan.base.architecture, phi, **factors)
     further = compound(plan.base.architecture, phi + 2**-18, **factors)
     assert count_cost(further).macs > bound or (further.resolution > 28 and alpha == beta == 1)
@@ -255,6 +273,11 @@ def test_a_latency_that_nothing_reaches_ends_at_the_largest_phi(small: Make) -> 
     [
         ({"name": "feeding", "ways": []}, "methods.0.ways must name at least one, and each once"),
         ({"name": "feeding", "ways": ["crop"]}, "methods.0.ways.0 must be 'skip-stride', 'upsample'"),
+        (
+            {"name": "feeding", "factors": [2, 4, 2]},
+            r"factors must name at least one, and each once \(2 stands twice\)",
+        ),
+        ({"name": "multipliers", "width": [0.5, "0.50"]}, r"each once \(0.5 stands twice\)"),
         ({"name": "feeding", "factors": [1]}, "methods.0.factors.0 must be greater than or equal to 2"),
         ({"name": "multipliers"}, "must name another factor than 1 in width, resolution or depth"),
         ({"name": "multipliers", "width": [0]}, "methods.0.width.0 must be greater than 0"),
@@ -310,6 +333,7 @@ def test_a_search_with_all_of_them(tmp_path: Path) -> None:
     write_spec(tmp_path, base=base, budget={"macs": "4x"}, methods=methods, train=train, search={"max_candidates": 9})
     planned_text = run_nas(tmp_path, "plan", "small.yaml").stdout
     assert "parallel-depth-first x2" in planned_text
+    assert "compound 1.2/1.1/1.15 x0.5, phi " in planned_text
     done = run_nas(tmp_path, "search", "small.yaml", "--local")
     assert done.returncode == 0, done.stderr
     found = json.loads(run_nas(tmp_path, "front", "small", "--json").stdout)
