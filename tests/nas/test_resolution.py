@@ -75,8 +75,8 @@ def test_what_cannot_be_built_is_said(small: Make) -> None:
     plan = planned(small, {"name": "feeding", "ways": ["skip-stride", "upsample"], "factors": [2, 3, 7]})
     assert set(by_method(plan)) == {"skip-stride x2", "upsample x2", "upsample x7"}
     assert plan.found.choice.startswith(
-        "feeding: all of them, 3 cannot be built, as skip-stride x3: the factor must divide the resolution 28, but is 3; "
-        "use one of 2, 4, 7, 14, 28"
+        "feeding: all of them, 3 cannot be built, as skip-stride x3: the factor must divide the resolution 28, but is "
+        "3; use one of 2, 4, 7, 14, 28"
     )
     with pytest.raises(SpecError, match=r"methods: feeding: skip-stride x7: the early strides must multiply to 7"):
         planned(small, {"name": "feeding", "ways": ["skip-stride"], "factors": [7]})
