@@ -65,6 +65,7 @@ class ScoredNetwork:
     job_ids: dict[int, str]
     choice: Mapping[str, int | float] = field(default_factory=dict)  # what its method chose
     stages: tuple[str, ...] = ()  # of a dynamic network: the trained ones that it consists of, by id
+    family: str = ""  # its method's name in the spec; "" in stores from before
     original: str = ""  # in a study, the id of the network that it is compared with; an original has its own
 
     @property
@@ -243,6 +244,7 @@ def _score_network(
         seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
         job_ids=job_ids,
         choice=attributes.get("choice", {}),
+        family=attributes.get("family", ""),
         original=attributes.get("original", ""),
         stages=tuple(attributes.get("stages", ())),
     )

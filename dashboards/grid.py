@@ -7,7 +7,16 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from dashboards.grid_points import GridPoint, Table, cell_text, fed_points, isometric_tables, multiplied_points
+from dashboards.grid_points import (
+    OF_FOLDED,
+    GridPoint,
+    Table,
+    cell_text,
+    fed_points,
+    isometric_tables,
+    multiplied_points,
+    said_scores,
+)
 from search_spaces import COSTS
 
 Place: TypeAlias = tuple[int, int]
@@ -33,9 +42,20 @@ def grid_figure(points: Sequence[GridPoint], name: str) -> go.Figure:
         figure.update_xaxes(visible=False, **place)
         figure.update_yaxes(visible=False, **place)
     _add_costs(figure, points, rows + 1)
-    title = f"{name}: accuracy on {points[0].split} in %, {points[0].seeds} seeds"
+    _name_once(figure)
+    title = f"{name}: {said_scores(points)}"
     figure.update_layout(template="plotly_white", title=title, height=120 + PANEL * (rows + 1))
     return figure
+
+
+def _name_once(figure: go.Figure) -> None:
+    """One colour for each name, in all panels, and one entry of the legend."""
+    named: dict[str, list[Any]] = {}
+    for trace in figure.select_traces(selector={"type": "scatter"}):
+        named.setdefault(trace.name, []).append(trace)
+    for traces, colour in zip(named.values(), _shades(len(named)), strict=True):
+        for i, trace in enumerate(traces):
+            trace.update(showlegend=i == 0, line_color=colour, marker_color=colour)
 
 
 def _panels(points: Sequence[GridPoint]) -> list[tuple[str, Draw]]:
@@ -109,9 +129,8 @@ def _long(*lines: Line) -> list[Line]:
 
 def _trade_off(lines: Sequence[Line]) -> Draw:
     def draw(figure: go.Figure, place: Place) -> None:
-        for (label, dash, line), colour in zip(lines, _shades(len(lines)), strict=True):
-            xs = [point.costs["macs"] for point in line]
-            _add_line(figure, line, xs, label, {"color": colour, "dash": dash}, place)
+        for label, dash, line in lines:
+            _add_line(figure, line, [point.costs["macs"] for point in line], label, place, line={"dash": dash})
         figure.update_xaxes(title_text="macs", type="log", row=place[0], col=place[1])
 
     return draw
@@ -122,11 +141,11 @@ def _ways(ways: Mapping[tuple[str, int], GridPoint]) -> Draw:
     names = sorted({name for name, _ in ways})
 
     def draw(figure: go.Figure, place: Place) -> None:
-        for name, colour in zip(names, _shades(len(names)), strict=True):
+        for name in names:
             line = {side: point for (way, side), point in ways.items() if way == name}
-            _add_line(figure, list(line.values()), list(line), name, {"color": colour}, place)
+            _add_line(figure, list(line.values()), list(line), name, place)
         sides = sorted({side for _, side in ways})
-        figure.update_xaxes(title_text="px", type="log", tickvals=sides, row=place[0], col=place[1])
+        figure.update_xaxes(title_text=OF_FOLDED, type="log", tickvals=sides, row=place[0], col=place[1])
 
     return draw
 
@@ -134,26 +153,41 @@ def _ways(ways: Mapping[tuple[str, int], GridPoint]) -> Draw:
 def _add_costs(figure: go.Figure, points: Sequence[GridPoint], row: int) -> None:
     """A line for each internal resolution and depth, along the multipliers, at the largest images (figure 9).
 
-    Beside them the other networks, those of one method alike.
+    Beside them all other networks: isometric ones on smaller images as open markers, those of one method alike, the
+    base as a star whatever it is.
     """
-    own = _largest([point for point in points if point.is_isometric])
-    families = sorted({(point.choice["internal_resolution"], point.choice["depth"]) for point in own})
-    others: dict[str, list[GridPoint]] = {}
-    for point in points:
-        if not point.is_isometric:
-            others.setdefault(point.family, []).append(point)
-    shades = _shades(len(families) + len(others))
+    own = sorted((point for point in points if point.is_isometric), key=_isometric_kind)
+    on_largest = _largest(own)
+    lines = _grouped(on_largest, _isometric_name)
+    drawn = {id(point) for point in on_largest}
+    smaller = _grouped([point for point in own if id(point) not in drawn and not point.is_base], _isometric_name)
+    others = _grouped([point for point in points if not point.is_isometric or point.is_base], lambda point: point.kind)
     for column, cost in enumerate(COSTS, start=1):
-        for (internal, depth), colour in zip(families, shades, strict=False):
-            chosen = [p for p in own if (p.choice["internal_resolution"], p.choice["depth"]) == (internal, depth)]
-            label = f"{internal} px internal, depth {depth}"
-            xs = [point.costs[cost] for point in chosen]
-            _add_line(figure, chosen, xs, label, {"color": colour}, (row, column), shown=column == 1)
-        for (family, some), colour in zip(others.items(), shades[len(families) :], strict=True):
-            xs = [point.costs[cost] for point in some]
-            marked = {"color": colour, "width": 0}
-            _add_line(figure, some, xs, family, marked, (row, column), shown=column == 1, mode="markers")
+        for groups, mode, symbol in (
+            (lines, "lines+markers", "circle"),
+            (smaller, "markers", "circle-open"),
+            (others, "markers", "circle"),
+        ):
+            for name, some in groups.items():
+                xs, shown = [point.costs[cost] for point in some], "star" if name == "base" else symbol
+                _add_line(figure, some, xs, name, (row, column), mode=mode, symbol=shown)
         figure.update_xaxes(title_text=cost.replace("_", " "), type="log", row=row, col=column)
+
+
+def _isometric_kind(point: GridPoint) -> tuple[float, float]:
+    return point.choice["internal_resolution"], point.choice["depth"]
+
+
+def _isometric_name(point: GridPoint) -> str:
+    return f"{point.choice['internal_resolution']} px internal, depth {point.choice['depth']}"
+
+
+def _grouped(points: Sequence[GridPoint], name_of: Callable[[GridPoint], str]) -> dict[str, list[GridPoint]]:
+    """The points by their names."""
+    groups: dict[str, list[GridPoint]] = {}
+    for point in points:
+        groups.setdefault(name_of(point), []).append(point)
+    return groups
 
 
 def _add_line(  # noqa: PLR0913
@@ -161,23 +195,22 @@ def _add_line(  # noqa: PLR0913
     points: Sequence[GridPoint],
     xs: Iterable[float],
     label: str,
-    line: Mapping[str, Any],
     place: Place,
     *,
-    shown: bool = True,
+    line: Mapping[str, Any] | None = None,
     mode: str = "lines+markers",
+    symbol: str = "circle",
 ) -> None:
     ordered = sorted(zip(xs, points, strict=True), key=lambda pair: pair[0])
     figure.add_scatter(
         x=[x for x, _ in ordered],
         y=[100 * point.mean for _, point in ordered],
         error_y={"array": [100 * (point.std or 0.0) for _, point in ordered], "thickness": 1},
-        text=[point.method for _, point in ordered],
+        text=[f"{point.method}{point.mark}" for _, point in ordered],
         name=label,
         legendgroup=label,
-        showlegend=shown,
-        line=dict(line),
-        marker={"color": line["color"], "symbol": "star" if label == "base" else "circle"},
+        line=dict(line or {}),
+        marker={"symbol": symbol},
         mode=mode,
         row=place[0],
         col=place[1],

@@ -3,34 +3,35 @@
 Sandler et al. 2019: table 4 and, as tables, figures 2 and 3.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dashboards.front import Front, ScoredNetwork
 from search_spaces import COSTS
 from search_spaces.feeding import WAYS
 
-_FAMILIES = (
-    *WAYS,
-    "isometric",
-    "width",
-    "depth",
-    "dilated",
-    "parallel-batch-first",
-    "parallel-depth-first",
-    "compound",
-)
+_FAMILIES = ("isometric", "feeding", "dilated", "parallel", "multipliers", "compound")
+_EARLIER: Mapping[str, str] = {  # first words of methods in stores that do not name the method of the spec
+    **dict.fromkeys(map(str, WAYS), "feeding"),
+    **dict.fromkeys(("width", "depth"), "multipliers"),
+    **dict.fromkeys(("parallel-batch-first", "parallel-depth-first"), "parallel"),
+}
+OF_FOLDED = "px of the image; of space-to-depth, of the folded image"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridPoint:
     """A trained network, with its accuracy on test, or on validation while it has none there.
 
-    `choice` is what its method chose in it: of isometric networks depth, multiplier, internal_resolution.
+    `choice` is what its methods chose in it: of isometric networks depth, multiplier, internal_resolution. `family` is
+    the first one's name in the spec, `fresh` says whether its seeds are fresh ones, `mark` is put behind accuracies on
+    validation among others on test.
     """
 
     method: str
+    family: str
     resolution: int
     choice: Mapping[str, float]
     costs: Mapping[str, float]
@@ -38,11 +39,24 @@ class GridPoint:
     std: float | None
     seeds: int
     split: str
+    fresh: bool = False
+    mark: str = ""
 
     @property
-    def family(self) -> str:
-        """The method without its numbers."""
-        return self.method.partition(" ")[0]
+    def is_base(self) -> bool:
+        """Whether all others were made of it."""
+        return self.method == "base"
+
+    @property
+    def way(self) -> str:
+        """How it is fed, of what feeding finds, first or not: by another name only what is as "resolution" makes it."""
+        word = self.method.partition(" ")[0]
+        return word if word in WAYS else "resolution"
+
+    @property
+    def kind(self) -> str:
+        """What networks are told apart by in a picture: ways of feeding, otherwise methods."""
+        return self.way if self.family == "feeding" else self.family
 
     @property
     def is_isometric(self) -> bool:
@@ -63,20 +77,47 @@ class Table:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: tuple[tuple[GridPoint | None, ...], ...]
+    note: str = ""
 
 
 def grid_points(front: Front) -> list[GridPoint]:
     """The trained networks of a search that such a study is about, and its base; empty without any of them."""
     found = [_point(network) for network in front.networks]
-    own = [point for point in found if point.family in _FAMILIES or point.is_isometric]
-    base = [point for point in found if point.method == "base" and not point.is_isometric]
-    return [*base, *own] if own else []
+    own = [point for point in found if point.family in _FAMILIES or (point.is_isometric and not point.is_base)]
+    base = [point for point in found if point.is_base]
+    if not own and not any(point.is_isometric for point in base):
+        return []
+    points = [*base, *own]
+    mixed = len({point.split for point in points}) > 1
+    return [replace(point, mark="*") if mixed and point.split != "test" else point for point in points]
+
+
+def said_scores(points: Sequence[GridPoint]) -> str:
+    """What the accuracies are: of which split, and of how many seeds, fresh or not."""
+    splits = {point.split for point in points}
+    said = f"{min(splits)} accuracy in %"  # test, unless all are on validation
+    said += ", * on validation" if len(splits) > 1 else ""
+    counts = Counter((not point.fresh, point.seeds) for point in points)
+    parts = [(_seeds(seeds, fresh=not usual), count) for (usual, seeds), count in sorted(counts.items())]
+    if len(parts) == 1:
+        return f"{said}; {parts[0][0]}"
+    whose = [f"of {count}" for _, count in parts]
+    if len({usual for usual, _ in counts}) == len(parts):  # some fresh, the others not
+        whose = [f"of base and front ({parts[0][1]})", f"of the others ({parts[1][1]})"]
+    return f"{said}; " + ", ".join(f"{what} {who}" for (what, _), who in zip(parts, whose, strict=True))
+
+
+def _seeds(count: int, *, fresh: bool) -> str:
+    return f"{count} {'fresh ' if fresh else ''}{'seed' if count == 1 else 'seeds'}"
 
 
 def _point(network: ScoredNetwork) -> GridPoint:
     score = network.test or network.validation
+    word = network.family or network.method.partition(" ")[0]
+    family = "multipliers" if word == "resolution" and "factor" not in network.choice else _EARLIER.get(word, word)
     return GridPoint(
         method=network.method,
+        family=family,
         resolution=network.resolution,
         choice=network.choice,
         costs={name: network.costs[name] for name in COSTS},
@@ -84,6 +125,7 @@ def _point(network: ScoredNetwork) -> GridPoint:
         std=score.std,
         seeds=len(score.by_seed),
         split="test" if network.test else "validation",
+        fresh=network.confirmed is not None and score.by_seed.keys() == network.confirmed.by_seed.keys(),
     )
 
 
@@ -120,13 +162,14 @@ def _filled(table: Table) -> int:
 def fed_points(points: Sequence[GridPoint]) -> dict[int, dict[tuple[str, int], GridPoint]]:
     """By the resolution that a network is made for: its ways to be fed, at each resolution of what reaches it.
 
-    Of space-to-depth that is the folded image, of all others the image. The base is "resolution" at its own.
+    Of space-to-depth that is the folded image, of all others the image (`OF_FOLDED`). The base is "resolution" at its
+    own.
     """
     found: dict[int, dict[tuple[str, int], GridPoint]] = {}
     for point in points:
         if "factor" in point.choice:
             nominal = int(point.choice["nominal_resolution"])
-            found.setdefault(nominal, {})[point.family, nominal // int(point.choice["factor"])] = point
+            found.setdefault(nominal, {})[point.way, nominal // int(point.choice["factor"])] = point
     plain = multiplied_points(points) if found else {}
     for (width, depth, side), point in plain.items():
         for nominal, ways in found.items():
@@ -148,6 +191,7 @@ def way_tables(points: Sequence[GridPoint]) -> list[Table]:
                 rows=rows,
                 columns=tuple(f"{side} px" for side in sides),
                 cells=tuple(tuple(ways.get((way, side)) for side in sides) for way in rows),
+                note=OF_FOLDED,
             )
         )
     return tables
@@ -158,10 +202,11 @@ def multiplied_points(points: Sequence[GridPoint]) -> dict[tuple[float, float, i
     found = {}
     for point in points:
         choice = point.choice
-        plain = point.method == "base" or "width_multiplier" in choice or point.family == "resolution"
-        if plain and not point.is_isometric:
+        if point.is_base:  # also where a factor so near to 1 that nothing changes has found it
+            found[1.0, 1.0, point.resolution] = point
+        elif "width_multiplier" in choice or ("factor" in choice and point.way == "resolution"):
             factors = choice.get("width_multiplier", 1.0), choice.get("depth_multiplier", 1.0)
-            found[*factors, point.resolution] = point
+            found.setdefault((*factors, point.resolution), point)
     return found
 
 
@@ -207,4 +252,5 @@ def cell_text(point: GridPoint | None, plus_minus: str) -> str:
     """An accuracy in percent with its spread."""
     if point is None:
         return ""
-    return f"{100 * point.mean:.1f}" + ("" if point.std is None else f"{plus_minus}{100 * point.std:.1f}")
+    spread = "" if point.std is None else f"{plus_minus}{100 * point.std:.1f}"
+    return f"{100 * point.mean:.1f}{spread}{point.mark}"

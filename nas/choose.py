@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.problem import Candidate, Problem
+from nas.problem import Candidate, CandidateSet, Problem
 from search_spaces import LATENCY, BudgetError, choose_spread
 
 ROUNDS = 10  # of drawing and measuring, where the budget bounds latency
@@ -36,6 +36,24 @@ def choose_candidates(
             f"{what} takes {min(measured):.4g} ms; raise it, or lower those on macs"
         )
     return [candidate for _, candidate in sorted(chosen, key=lambda pair: pair[0])]
+
+
+def candidate_set(
+    problem: Problem,
+    name: str,
+    enumerated: int,
+    feasible: Sequence[Candidate],
+    chosen: Sequence[Candidate],
+    notes: Sequence[str] = (),
+) -> CandidateSet:
+    """What a method of this name found, with what is to be said of it."""
+    return CandidateSet(
+        enumerated=enumerated,
+        costs=np.array([list(candidate.cost.bounded().values()) for candidate in feasible], np.int64),
+        chosen=tuple(chosen),
+        feasible={name: len(feasible)},
+        choice=said_choice(problem, name, len(feasible), notes),
+    )
 
 
 def said_choice(problem: Problem, name: str, feasible: int, notes: Sequence[str] = ()) -> str:

@@ -103,9 +103,7 @@ def print_report(console: Console, report: CostReport, *, per_layer: bool = Fals
     output = " x ".join(map(str, listing["output"]))
     scores = f"{output} classes" if len(listing["output"]) == 1 else f"output {output}"
     console.print(f"{report.network}: {listing['resolution']} px, {scores}", highlight=False, markup=False)
-    table = make_table("", "count", "of", left=("", "of"))
-    for column in (table.columns[0], table.columns[2]):  # words give way, never numbers
-        column.no_wrap, column.overflow = False, "fold"
+    table = make_table("", "count", "of", left=("", "of"), folds=("", "of"))
     for key, meaning in _MEANINGS.items():
         table.add_row(key, f"{listing[key]:,}", meaning)
     for name, total in report.convention.items():
@@ -135,9 +133,8 @@ def _ratio(total: int, macs: int) -> str:
 
 
 def _print_groups(console: Console, groups: WidthGroups) -> None:
-    table = make_table("width group", "width", "multiple of", "layers", left=("width group",))
-    for column in (table.columns[0], table.columns[3]):
-        column.no_wrap, column.overflow = False, "fold"
+    columns = ("width group", "width", "multiple of", "layers")
+    table = make_table(*columns, left=("width group",), folds=("width group", "layers"))
     for group in groups.groups:
         table.add_row(group.name, str(group.width), str(group.divisor), str(len(group.layers)))
     console.print(table)
@@ -145,9 +142,7 @@ def _print_groups(console: Console, groups: WidthGroups) -> None:
 
 def _print_layers(console: Console, architecture: Architecture) -> None:
     """A row a layer; "sees" is its receptive field in pixels of the image, what gates let through aside."""
-    table = make_table("layer", "output", "params", "MACs", "in + out", "sees", left=("layer",))
-    names = table.columns[0]  # names give way, never numbers
-    names.no_wrap, names.overflow = False, "fold"
+    table = make_table("layer", "output", "params", "MACs", "in + out", "sees", left=("layer",), folds=("layer",))
     fields = receptive_fields(architecture, gates=False)
     for layer, field in zip(layer_costs(architecture), fields, strict=True):
         counts = (f"{count:,}" for count in (layer.params, layer.macs, layer.activation_elements))

@@ -1,5 +1,7 @@
 """Isometric networks as a method: the points of a grid that keep the budget, and which of them to train."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from nas.choose import choose_candidates, said_choice
@@ -24,26 +26,45 @@ def isometric_candidates(problem: Problem, method: IsometricSpec) -> CandidateSe
         chosen=tuple(_choose(problem, grid)),
         feasible={method.name: len(grid)},
         choice=said_choice(problem, method.name, len(grid)),
+        base_choice=_base_choice(problem, method),
     )
 
 
+def _base_choice(problem: Problem, method: IsometricSpec) -> dict[str, int | float]:
+    """The base's choice where it is a point of the grid, drawn or not and whatever the budget; otherwise empty."""
+    base, sides = problem.base, method.resolution or (problem.source.side,)
+    if base.architecture.resolution not in sides:
+        return {}
+    grid = _points(problem, method, (base.architecture.resolution,), {})
+    same = np.logical_and.reduce([getattr(grid, name) == cost for name, cost in base.cost.bounded().items()])
+    points = (_candidate(grid, int(row)) for row in np.flatnonzero(same))
+    return next((dict(point.choice) for point in points if point.architecture.id == base.architecture.id), {})
+
+
 def _grid(problem: Problem, method: IsometricSpec) -> IsometricGrid:
+    """The points that keep the budget; raises SpecError for images larger than the data's, and as `_points`."""
     source = problem.source
     sides = method.resolution or (source.side,)
     if max(sides) > source.side:
         raise SpecError(
             f"methods: isometric.resolution must be at most {problem.spec.data.source}'s native {source.side} px, but "
-            f"goes up to {max(sides)}"
+            f"goes up to {max(sides)}; lower it"
         )
-    bounds = {name: bound for name, bound in problem.budget.bounds.items() if name in COSTS}
+    return _points(problem, method, sides, problem.counted_bounds)
+
+
+def _points(
+    problem: Problem, method: IsometricSpec, sides: Sequence[int], bounds: Mapping[str, float]
+) -> IsometricGrid:
+    """The points on images of these sides that keep the bounds; raises SpecError, or BudgetError where none does."""
     try:
         return isometric_grid(
             method.depth,
             method.multiplier,
             method.internal,
             sides,
-            classes=source.classes,
-            channels=source.channels,
+            classes=problem.source.classes,
+            channels=problem.source.channels,
             bounds=bounds,
         )
     except NetworkError as error:

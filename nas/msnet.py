@@ -56,6 +56,7 @@ def _at(base: Architecture, side: int) -> Candidate:
     factor = side / base.resolution
     return Candidate(
         method=f"resolution x{factor:.3g}",
+        found_by="cascade",
         choice={"resolution_multiplier": factor},
         architecture=network,
         cost=count_cost(network),

@@ -1,6 +1,6 @@
 """What would be trained: the base, and the candidates of every method."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from nas.compensation import compensation_candidates
 from nas.dynamic_spec import DYNAMIC_METHODS
-from nas.isometric import isometric_candidates
 from nas.method_spec import CompensationSpec
 from nas.msnet import dynamic_networks
 from nas.problem import NOTHING, Candidate, CandidateSet, LatencyOf, Problem, make_problem
 from nas.racing import planned_epochs, rungs
-from nas.resolution import compound_candidates, family_candidates
-from nas.resolution_spec import CompoundSpec, FamilySpec, IsometricSpec
+from nas.resolution import resolution_candidates
+from nas.resolution_spec import ResolutionSpec
 from nas.scaled import check_pruning, static_candidates
 from nas.spec import Spec
+from nas.spec_errors import NothingFound
 from nas.study import make_study
 from nas.width_spec import PRUNING_METHODS, MorphNetSpec, NeuralScaleSpec
-from search_spaces import COSTS, BudgetError
+from search_spaces import COSTS, BudgetError, NasError
 
 _FOUND = {
     "msnet": "once it is trained, the confidence at which its first exit answers",
@@ -124,30 +124,46 @@ def make_plan(spec: Spec, *, allow_code: bool = False, latency_of: LatencyOf | N
         problem, found = make_study(problem)
         return Plan(problem=problem, found=found)
     made: list[Candidate] = []
+    refused: list[NasError] = []
     for method in spec.methods:
         if isinstance(method, CompensationSpec):
             found += compensation_candidates(problem, method, latency_of)
-        elif isinstance(method, IsometricSpec):
-            found += isometric_candidates(problem, method)
-            problem = replace(problem, base=_as_point(problem.base, found.chosen))
-        elif isinstance(method, CompoundSpec):
-            found += compound_candidates(problem, method)
-        elif isinstance(method, FamilySpec):
-            found += family_candidates(problem, method)
         elif isinstance(method, DYNAMIC_METHODS):
             made += dynamic_networks(problem, method)
+        elif isinstance(method, ResolutionSpec):
+            try:
+                found += resolution_candidates(problem, method)
+            except (BudgetError, NothingFound) as error:  # a note, unless no method finds any
+                refused.append(error)
+                reason = str(error).removeprefix("methods: ").removeprefix(f"{method.name}: ")
+                found += replace(NOTHING, feasible={method.name: 0}, choice=f"{method.name}: none, as {reason}")
         elif isinstance(method, PRUNING_METHODS):
             check_pruning(problem, method)
         else:
             made += static_candidates(problem, method)
     chosen = [problem.measured(candidate) for candidate in (*found.chosen, *made)]
-    return Plan(problem=problem, found=replace(found, chosen=different(chosen, {problem.base.id})))
+    if refused and not chosen and not any(isinstance(method, PRUNING_METHODS) for method in spec.methods):
+        raise refused[0]
+    base = _with_choices(
+        problem.base, [found.base_choice, *(one.choice for one in chosen if one.id == problem.base.id)]
+    )
+    unique = different(chosen, {base.id})
+    found = replace(found, chosen=unique, choice=_with_equals(found.choice, len(chosen) - len(unique)))
+    return Plan(problem=replace(problem, base=base), found=found)
 
 
-def _as_point(base: Candidate, points: Iterable[Candidate]) -> Candidate:
-    """The base with the choice of the point that it is, if it is one of a grid."""
-    same = next((point for point in points if point.id == base.id), None)
-    return base if same is None else replace(base, choice=same.choice)
+def _with_equals(choice: str, count: int) -> str:
+    """How networks were chosen, and what became of those that are others."""
+    are = "1 of these is a network" if count == 1 else f"{count} of these are networks"
+    return f"{choice}; {are} found already, or the base" if choice and count else choice
+
+
+def _with_choices(first: Candidate, others: Iterable[Mapping[str, int | float]]) -> Candidate:
+    """The network with what other methods chose in it, too, so that all of them show it; its own values stay."""
+    choice = dict(first.choice)
+    for other in others:
+        choice = {**other, **choice}
+    return replace(first, choice=choice)
 
 
 def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:
@@ -158,11 +174,13 @@ def _pruning_line(method: MorphNetSpec | NeuralScaleSpec) -> str:
 
 
 def different(candidates: Iterable[Candidate], known: Set[str]) -> tuple[Candidate, ...]:
-    """The first of every network that is not known: one that two methods find is trained once."""
-    unique: dict[str, Candidate] = {}
+    """Every network that is not known, once: the first of equal ones, with the choices of all."""
+    equal: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        unique.setdefault(candidate.id, candidate)
-    return tuple(candidate for id_, candidate in unique.items() if id_ not in known)
+        equal.setdefault(candidate.id, []).append(candidate)
+    return tuple(
+        _with_choices(same[0], [one.choice for one in same[1:]]) for id_, same in equal.items() if id_ not in known
+    )
 
 
 def _check_base(problem: Problem) -> None:

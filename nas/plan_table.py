@@ -84,10 +84,13 @@ def _print_scaled(console: Console, plan: Plan, networks: Sequence[Candidate]) -
 def _print_others(console: Console, plan: Plan, networks: Sequence[Candidate]) -> None:
     """Networks whose names say what was chosen."""
     title = f"to be trained, each with {plan.problem.spec.train.seeds} seeds"
-    table = make_table("method", "px", "params", "MACs", "activations", title=title, left=("method",))
+    table = make_table(
+        "method", "px", "params", "MACs", "activations", title=title, left=("method",), folds=("method",)
+    )
     for network in networks[:MOST_SHOWN]:
         costs = [f"{cost:,}" for cost in network.cost.bounded().values()]
-        table.add_row(network.method, str(network.architecture.resolution), *costs)
+        phi = f", phi {network.choice['phi']:.3g}" if network.family == "compound" else ""
+        table.add_row(f"{network.method}{phi}", str(network.architecture.resolution), *costs)
     console.print(table)
     _print_left_out(console, networks)
 

@@ -71,6 +71,7 @@ class Candidate:
     share: float | None = None  # of the budget, where a method scales to one
     extrapolated: bool | None = None  # whether its widths were read off a law outside of what was recorded
     is_part: bool = False  # whether it is trained for a dynamic network, and may itself be above the budget
+    found_by: str = ""  # its method's name in the spec; "" where `method` begins with it
     tuning: FineTuning | None = None  # of one that begins with the base's trained weights, and not afresh
     # in a study, which has many bases: the id of the one that this network is compared with, and the bounds it sets
     original: str = ""
@@ -94,7 +95,9 @@ class Candidate:
 
     @property
     def family(self) -> str:
-        """The method without iteration and share: Optuna wants to know all of them from the first trial on."""
+        """The method without iteration, share and numbers: Optuna wants to know all of them from the first trial on."""
+        if self.found_by:
+            return self.found_by
         name = self.method.partition(" ")[0]
         return name.partition("-")[0] if "iteration" in self.choice else name
 
@@ -116,6 +119,7 @@ class Candidate:
             "tuning": tuning,
             "extrapolated": self.extrapolated,
             "share": self.share,
+            "found_by": self.found_by or None,
         }
         return stored | {name: value for name, value in optional.items() if value is not None}
 
@@ -134,6 +138,7 @@ class Candidate:
             tuning=FineTuning(**data["tuning"]) if "tuning" in data else None,
             extrapolated=data.get("extrapolated"),
             share=data.get("share"),
+            found_by=data.get("found_by", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -157,7 +162,8 @@ class Candidate:
 class CandidateSet:
     """What a method found: how many networks it looked at, every feasible one's costs [T, 3], and the chosen.
 
-    `feasible` counts the latter by the names that listings show; `choice` says how the chosen ones were.
+    `feasible` counts the latter by the names that listings show; `choice` says how the chosen ones were. `base_choice`
+    is what the method would have chosen to get the base.
     """
 
     enumerated: int
@@ -165,6 +171,7 @@ class CandidateSet:
     chosen: tuple[Candidate, ...]
     feasible: Mapping[str, int] = field(default_factory=dict)
     choice: str = ""
+    base_choice: Mapping[str, int | float] = field(default_factory=dict)
 
     def __add__(self, other: "CandidateSet") -> "CandidateSet":
         """What two methods found."""
@@ -174,6 +181,7 @@ class CandidateSet:
             chosen=(*self.chosen, *other.chosen),
             feasible={**self.feasible, **other.feasible},
             choice="; ".join(choice for choice in (self.choice, other.choice) if choice),
+            base_choice={**other.base_choice, **self.base_choice},
         )
 
 
@@ -198,6 +206,11 @@ class Problem:
     def sizes(self) -> dict[SplitName, int]:
         """Images in each split."""
         return split_sizes(self.spec.data.split, self.source)
+
+    @property
+    def counted_bounds(self) -> dict[str, float]:
+        """The budget's bounds on what is counted, without latency."""
+        return {name: bound for name, bound in self.budget.bounds.items() if name in COSTS}
 
     def measured(self, candidate: Candidate) -> Candidate:
         """The candidate with its latency, where the spec asks for it."""

@@ -52,7 +52,7 @@ class FeedingSpec(_Method):
 
     name: Literal["feeding"] = Field(
         description="The base with its own maps and other images (Sandler et al., figure 1): every combination of the "
-        "following lists that can be built and keeps the budget, or as many as search.max_candidates."
+        "following lists, at most 1,000, that can be built and keeps the budget, or as many as search.max_candidates."
     )
     ways: Annotated[tuple[Way, ...], AfterValidator(once_each)] = Field(
         WAYS,
@@ -94,8 +94,8 @@ class MultipliersSpec(_Method):
     """Plain multipliers: every layer wider, every image larger, every run of blocks longer by one factor."""
 
     name: Literal["multipliers"] = Field(
-        description="The base scaled by plain multipliers: every combination of the following lists that keeps the "
-        "budget, or as many as search.max_candidates."
+        description="The base scaled by plain multipliers: every combination of the following lists, at most 1,000, "
+        "that keeps the budget, or as many as search.max_candidates."
     )
     width: Factors = Field((1.0,), description="What all widths are multiplied by.")
     resolution: Factors = Field((1.0,), description="What the resolution is multiplied by, rounded to whole pixels.")

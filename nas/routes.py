@@ -150,6 +150,7 @@ class Routes:
                 "job_id": job.id,
                 "network_id": routed.id,
                 "method": routed.method,
+                "family": params["method"],
                 "resolution": routed.resolution,
                 "seed": job.seed,
                 "role": "route",

@@ -82,8 +82,7 @@ def _resolve(name: str, text: str, base: int) -> int:
 def print_scaling(console: Console, scaling: Scaling) -> None:
     """A row for each group, then the costs and where tau stands."""
     scaled = scaling.scaled
-    table = make_table("width group", "width", "the network's", left=("width group",))
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    table = make_table("width group", "width", "the network's", left=("width group",), folds=("width group",))
     for group, width in zip(scaling.groups.groups, scaled.widths, strict=True):
         table.add_row(group.name, str(width), str(group.width))
     console.print(table)

@@ -101,7 +101,8 @@ def print_front(console: Console, front: Front) -> None:
         if front.compares
         else f"base and front of {front.trained} trained networks"
     )
-    table = make_table(*_columns(front), title=f"{front.name}: {shown}{images}{state}", left=("method", ""))
+    title = f"{front.name}: {shown}{images}{state}"
+    table = make_table(*_columns(front), title=title, left=("method", ""), folds=("method",))
     on_front = {network.id for network in front.front}
     base = () if front.base is None or front.base.id in on_front else (front.base,)
     left = [network for network in front.networks if network.id not in {one.id for one in base}]

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dashboards import read_front
 from dashboards.grid import grid_figure
-from dashboards.grid_points import GridPoint, Table, cell_text, grid_points, grid_tables
+from dashboards.grid_points import GridPoint, Table, cell_text, grid_points, grid_tables, said_scores
 from nas.show_descent import write_figure
 from nas.tables import make_table
 from search_spaces import NasError
@@ -28,16 +28,18 @@ def read_grid(name: str, storage: str) -> list[GridPoint]:
 def print_grid(console: Console, points: list[GridPoint]) -> None:
     """A table of each kind: input against internal resolution, ways to feed, width against resolution."""
     tables = grid_tables(points)
-    console.print(f"{points[0].split} accuracy in %, {points[0].seeds} seeds", highlight=False)
+    console.print(said_scores(points), highlight=False)
     for table in tables:
         console.print(f"\n{table.title}", highlight=False)
         console.print(_shown(table))
+        if table.note:
+            console.print(table.note, highlight=False)
     if not tables:
         console.print("no two of the networks differ in resolution or width alone: nas front lists them")
 
 
 def _shown(table: Table) -> object:
-    shown = make_table(table.corner, *table.columns, left=(table.corner,))
+    shown = make_table(table.corner, *table.columns, left=(table.corner,), folds=table.columns)  # at spaces, uncut
     for name, row in zip(table.rows, table.cells, strict=True):
         shown.add_row(name, *(cell_text(cell, " ± ") for cell in row))
     return shown

@@ -12,6 +12,10 @@ class SpecError(NasError):
     """A spec that breaks a rule."""
 
 
+class NothingFound(SpecError):
+    """A method that finds no network; others of the spec may."""
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first of the errors; the others are counted."""
     details = error.errors(include_url=False)

@@ -4,11 +4,20 @@ from rich import box
 from rich.table import Table
 
 
-def make_table(*columns: str, title: str = "", left: tuple[str, ...] = ()) -> Table:
-    """A table that fits into 80 characters; numbers to the right, columns named in `left` to the left."""
+def make_table(*columns: str, title: str = "", left: tuple[str, ...] = (), folds: tuple[str, ...] = ()) -> Table:
+    """A table that fits into 80 characters; numbers to the right, columns named in `left` to the left.
+
+    Where it is too wide, the columns named in `folds` give way: words, never numbers.
+    """
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", collapse_padding=True, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        folded = name in folds
+        table.add_column(
+            name,
+            justify="left" if name in left else "right",
+            no_wrap=not folded,
+            overflow="fold" if folded else "ellipsis",
+        )
     return table
 
 

@@ -33,6 +33,7 @@ def training_record(
             "job_id": job.id,
             "network_id": network.id,
             "method": network.method,
+            "family": network.family,
             "resolution": network.architecture.resolution,
             **attributes,
             "images_id": job.images_id,

@@ -4,23 +4,23 @@ from collections.abc import Callable
 from math import floor
 
 from nas.problem import Candidate, Problem
-from search_spaces import COSTS, Budget, BudgetError
+from search_spaces import COSTS, LATENCY, Budget, BudgetError
 
 TRIES = 10  # networks tried for one that keeps a bound which no formula inverts: latency, above all
 SMALLEST = 1 / 4096  # of the other bounds: where they begin
-WIDEST = 64  # times the base's MACs, where nothing but latency is bounded
+WIDEST = 64  # times the base's parameters, where nothing but latency is bounded
 
 
 def of_share(method: str, share: float, error: BudgetError) -> BudgetError:
-    """The error with the method in front, and its share of the budget."""
+    """The error with the method in front, and its share of the budget; what it begins with may be a key of it."""
     of = "" if share == 1 else f" (share {share:g} of the budget)"
-    return BudgetError(f"methods: {method}{of}: budget.{error}")
+    key = "budget." if str(error).partition(" ")[0] in (*COSTS, LATENCY) else ""
+    return BudgetError(f"methods: {method}{of}: {key}{error}")
 
 
 def counted_bounds(problem: Problem, share: float) -> dict[str, float]:
     """The bounds on what is counted; where latency alone is bounded, one that holds networks within reason."""
-    bounds = {name: bound for name, bound in problem.budget.bounds.items() if name in COSTS}
-    bounds = bounds or {"macs": WIDEST * problem.base.cost.macs}
+    bounds = problem.counted_bounds or {"params": WIDEST * problem.base.cost.params}
     return {name: max(1, floor(bound * share)) for name, bound in bounds.items()}
 
 
@@ -47,10 +47,15 @@ def within_budget(problem: Problem, share: float, make: Callable[[float], Candid
         else:
             high = middle
     if found is None:
-        bounds = budget.bounds
-        name = max(bounds, key=lambda name: made.costs[name] / bounds[name])
-        raise BudgetError(
-            f"{name} must be kept, but allows {bounds[name]:.4g} and the smallest of {TRIES + 1} networks has "
-            f"{made.costs[name]:.4g}; raise it"
-        )
+        raise none_keeps(budget, made)
     return found
+
+
+def none_keeps(budget: Budget, smallest: Candidate) -> BudgetError:
+    """What is raised where all of TRIES networks break a bound, down to this one."""
+    bounds, costs = budget.bounds, smallest.costs
+    name = max(bounds, key=lambda name: costs[name] / bounds[name])
+    return BudgetError(
+        f"{name} must be kept, but allows {bounds[name]:.4g} and the smallest of {TRIES + 1} networks has "
+        f"{costs[name]:.4g}; raise it"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces.architecture import Architecture
 from search_spaces.cost import Budget, check_bounds, count_cost
-from search_spaces.edits import with_resolution
+from search_spaces.edits import rescaled
 from search_spaces.errors import BudgetError, NetworkError
 from search_spaces.ops import LARGEST
 from search_spaces.repeats import find_repeats, with_counts
@@ -21,11 +21,15 @@ DIGITS = 12  # of a multiplier: 1.1 ** 2 times 100 blocks are 121, not 122
 
 @dataclass(frozen=True, kw_only=True)
 class Compound:
-    """A network along a compound scaling, its phi, and its costs by the names of `COSTS`."""
+    """A network along a compound scaling, its phi, and its costs by the names of `COSTS`.
+
+    `held` says whether its images would be larger, were there larger ones.
+    """
 
     phi: float
     architecture: Architecture
     costs: Mapping[str, int]
+    held: bool = False
 
 
 def with_depth(architecture: Architecture, multiplier: float) -> Architecture:
@@ -36,14 +40,17 @@ def with_depth(architecture: Architecture, multiplier: float) -> Architecture:
     return _with_depth(architecture, multiplier, lambda count: floor(count + 0.5))
 
 
-def compound(architecture: Architecture, phi: float, *, alpha: float, beta: float, gamma: float) -> Architecture:
+def compound(
+    architecture: Architecture, phi: float, *, alpha: float, beta: float, gamma: float, largest: int | None = None
+) -> Architecture:
     """The network with depth times alpha^phi, widths times beta^phi and resolution times gamma^phi.
 
     Numbers of blocks are rounded up, as EfficientNet's; widths to the nearest that the layers allow; the resolution to
-    the nearest at which the network can exist, as behind a space-to-depth. A factor of 1 leaves its part alone.
+    the nearest at which the network can exist, as behind a space-to-depth, and at most `largest`. A factor of 1 leaves
+    its part alone.
 
-    Raises NetworkError for factors below 1, where a network without repeated blocks shall become deeper, and for
-    networks that are too small or too large to exist.
+    Raises NetworkError for factors below 1, where a network without repeated blocks shall become deeper, where maps
+    would not grow with the image, and for networks that are too small or too large to exist.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < LARGEST:
@@ -56,11 +63,16 @@ def compound(architecture: Architecture, phi: float, *, alpha: float, beta: floa
     if beta > 1:
         scaled = scale_widths(scaled, _power(beta, phi))
     if gamma > 1:
-        scaled = _near_resolution(scaled, max(1, floor(architecture.resolution * _power(gamma, phi) + 0.5)))
+        wanted = min(_side(architecture, gamma, phi), largest or LARGEST)
+        scaled = _near_resolution(scaled, wanted, largest or LARGEST)
     return scaled
 
 
-def compound_within(
+def _side(architecture: Architecture, gamma: float, phi: float) -> int:
+    return max(1, floor(architecture.resolution * _power(gamma, phi) + 0.5))
+
+
+def compound_within(  # noqa: PLR0913
     architecture: Architecture,
     bounds: Mapping[str, float],
     *,
@@ -68,10 +80,13 @@ def compound_within(
     beta: float,
     gamma: float,
     largest: int | None = None,
+    capped: bool = False,
 ) -> Compound:
     """The network of the largest phi that keeps all bounds (upper ones, by the names of `COSTS`).
 
-    Its resolution is at most `largest`, where that is given.
+    Its resolution is at most `largest`, where that is given: there the image stays while depth and width grow on; the
+    growth ends where nothing else grows. Where even the largest phi of all keeps the bounds, that is an error, or, if
+    `capped`, the answer.
 
     phi is found by halving, to 2^-20, negative where the network itself is too large. Costs only grow with phi, but for
     a `Shortcut` that becomes the identity where rounded widths meet; the network that comes back keeps the bounds in
@@ -84,31 +99,26 @@ def compound_within(
         raise BudgetError("a budget must bound one or more of params, macs, activation_elements, but bounds nothing")
     if alpha == beta == gamma == 1:
         raise NetworkError("one of alpha, beta and gamma must be above 1 for anything to change, but all are 1")
-    factors = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    factors: dict[str, Any] = {"alpha": alpha, "beta": beta, "gamma": gamma, "largest": largest}
+    image_alone = alpha == beta == 1
     compound(architecture, 0, **factors)  # raises for what is wrong at any phi
 
+    def held(phi: float) -> bool:
+        return largest is not None and gamma > 1 and _side(architecture, gamma, phi) > largest
+
     def kept(phi: float) -> Compound | None:
+        if image_alone and held(phi):
+            return None
         try:
             scaled = compound(architecture, phi, **factors)
         except NetworkError:  # too large or too small to exist
             return None
-        if largest is not None and scaled.resolution > largest:
-            return None
         costs = count_cost(scaled).bounded()
         keeps = max(Budget(bounds=bounds).slack(costs).values()) <= 0
-        return Compound(phi=phi, architecture=scaled, costs=costs) if keeps else None
+        stays = held(phi + STEP if image_alone else phi)
+        return Compound(phi=phi, architecture=scaled, costs=costs, held=stays) if keeps else None
 
-    best = _first_kept(kept, architecture, bounds)
-    beyond = best.phi + 1
-    while beyond <= MOST_PHI and (further := kept(beyond)):
-        best, beyond = further, beyond + 1
-    if beyond > MOST_PHI:
-        raise BudgetError(f"the bounds must end the growth, but phi={MOST_PHI} keeps them; bound what grows with phi")
-    while beyond - best.phi > STEP:
-        middle = (best.phi + beyond) / 2
-        found = kept(middle)
-        best, beyond = (found, beyond) if found else (best, middle)
-    return best
+    return _last_kept(kept, _first_kept(kept, architecture, bounds), capped=capped)
 
 
 def _first_kept(
@@ -122,6 +132,22 @@ def _first_kept(
     costs = count_cost(architecture).bounded()
     said = ", ".join(f"{name} {costs[name]:,} (bound {bound:,})" for name, bound in bounds.items())
     raise BudgetError(f"some phi must keep the bounds, but none does; the network has {said}; raise the bounds")
+
+
+def _last_kept(kept: Callable[[float], Compound | None], best: Compound, *, capped: bool) -> Compound:
+    """The network of the largest phi that keeps the bounds, beginning with one that does."""
+    beyond = best.phi + 1
+    while beyond <= MOST_PHI and (further := kept(beyond)):
+        best, beyond = further, beyond + 1
+    if beyond > MOST_PHI and capped:
+        return best
+    if beyond > MOST_PHI:
+        raise BudgetError(f"the bounds must end the growth, but phi={MOST_PHI} keeps them; bound what grows with phi")
+    while beyond - best.phi > STEP:
+        middle = (best.phi + beyond) / 2
+        found = kept(middle)
+        best, beyond = (found, beyond) if found else (best, middle)
+    return best
 
 
 def _power(factor: float, phi: float) -> float:
@@ -145,12 +171,13 @@ def _with_depth(architecture: Architecture, multiplier: float, rounded: Callable
     return with_counts(architecture, repeats, counts)
 
 
-def _near_resolution(architecture: Architecture, wanted: int) -> Architecture:
+def _near_resolution(architecture: Architecture, wanted: int, largest: int) -> Architecture:
     """The network at the side next to the wanted one at which it can exist, the larger one of two."""
     problem: Any = None
-    for side in (wanted + step * sign for step in range(NEAR) for sign in (1, -1)):
+    sides = (wanted + step * sign for step in range(NEAR) for sign in (1, -1))
+    for side in (max(side, 1) for side in sides if side <= largest):
         try:
-            return with_resolution(architecture, max(side, 1))
+            return rescaled(architecture, side)
         except NetworkError as error:
             problem = problem or error
     raise NetworkError(f"a side near {wanted} px must be possible, but is not: {problem}") from problem

@@ -24,17 +24,33 @@ from search_spaces.ops import (
     Op,
     Pad,
     Pool,
+    Resize,
     SpaceToDepth,
     is_map,
     pair,
 )
 
+WAY_OUT = "use the way upsample or resolution, or a smaller factor"  # where strides cannot be skipped
 _KEEPS_CLASSES = Activation | AdaptivePool | Affine | BatchNorm | Dropout | LayerNorm | MeanReplicas | Pool
 
 
 def with_resolution(architecture: Architecture, resolution: int) -> Architecture:
     """The network for images of another side; raises NetworkError, naming the node, where it is too small."""
     return architecture.with_ops({}, resolution=resolution)
+
+
+def rescaled(architecture: Architecture, resolution: int) -> Architecture:
+    """The network for images of another side, and all its maps with them.
+
+    Raises NetworkError as `with_resolution`, and where a resize brings every image to one side.
+    """
+    resized = [node for node in architecture.nodes if node.inputs == (INPUT,) and isinstance(node.op, Resize)]
+    if resized:
+        raise NetworkError(
+            f"the maps must follow the image, but node {resized[0].name!r} brings every image to "
+            f"{architecture.shapes[resized[0].name][-1]} px; change internal of the isometric network instead"
+        )
+    return with_resolution(architecture, resolution)
 
 
 def with_channels(architecture: Architecture, channels: int) -> Architecture:
@@ -152,6 +168,15 @@ def dilate(architecture: Architecture, names: Mapping[str, int]) -> Architecture
     return architecture.with_ops(ops)
 
 
+def check_divides(factor: int, resolution: int) -> None:
+    """Raise NetworkError, naming the divisors, unless the factor divides the resolution."""
+    if type(factor) is not int or factor < 1 or resolution % factor:
+        divisors = ", ".join(str(n) for n in range(2, resolution + 1) if resolution % n == 0)
+        raise NetworkError(
+            f"the factor must divide the resolution {resolution}, but is {factor!r}; use one of {divisors or 1}"
+        )
+
+
 def skip_strides(architecture: Architecture, factor: int) -> Architecture:
     """The network for images `factor` times smaller that keeps its internal resolution: early strides become 1.
 
@@ -162,8 +187,7 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
 
     Raises NetworkError where no strides multiply to the factor, or, naming the node, where a side cannot be kept.
     """
-    if type(factor) is not int or factor < 1 or architecture.resolution % factor:
-        raise NetworkError(f"the factor must divide the resolution {architecture.resolution}, but is {factor}")
+    check_divides(factor, architecture.resolution)
     resolution = architecture.resolution // factor
     sides = {name: shape[-2] for name, shape in architecture.shapes.items() if is_map(shape)}
     ops: dict[str, Op] = {}
@@ -179,7 +203,7 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
             if factor % (reduced * stride):
                 raise NetworkError(
                     f"the early strides must multiply to {factor}, but node {node.name!r} of stride {stride} comes "
-                    f"where the image is {reduced} times smaller"
+                    f"where the image is {reduced} times smaller; {WAY_OUT}"
                 )
             side, wanted = min(sides[node.inputs[0]], resolution), sides[node.name]
             reached = max(reached, reduced * stride)
@@ -189,7 +213,9 @@ def skip_strides(architecture: Architecture, factor: int) -> Architecture:
                 wanted = min(wanted, resolution)
             ops[node.name], pads[node.name] = _without_stride(node.op, side, wanted)
     if reached < factor:
-        raise NetworkError(f"the early strides must multiply to {factor}, but all strides multiply to {reached}")
+        raise NetworkError(
+            f"the early strides must multiply to {factor}, but all strides multiply to {reached}; {WAY_OUT}"
+        )
     skipped = _with_pads(architecture, ops, pads, resolution)
     _check_sides(architecture, skipped, last)
     return skipped

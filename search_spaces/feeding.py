@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from search_spaces.architecture import Architecture
-from search_spaces.edits import dilate, feed_by_space_to_depth, feed_through, skip_strides, with_resolution
+from search_spaces.edits import check_divides, dilate, feed_by_space_to_depth, feed_through, rescaled, skip_strides
 from search_spaces.errors import NetworkError
 from search_spaces.ops import Depthwise, Op, Size, Upsample, pair
 
@@ -28,15 +28,12 @@ def feed(architecture: Architecture, way: Way, factor: int) -> Architecture:
     - "resolution": images `factor` times smaller, and all maps with them (figure 1d).
 
     Raises NetworkError for an unknown way, for a factor that does not divide the resolution, and where no early strides
-    multiply to the factor.
+    multiply to the factor; for "resolution" where a resize keeps the maps from following the image.
     """
     if way not in WAYS:
         raise NetworkError(f"the way must be one of {', '.join(WAYS)}, but got {way!r}")
-    side, rest = divmod(architecture.resolution, factor) if type(factor) is int and factor > 0 else (0, 1)
-    if rest:
-        raise NetworkError(
-            f"the factor must be an integer that divides the resolution {architecture.resolution}, but is {factor!r}"
-        )
+    check_divides(factor, architecture.resolution)
+    side = architecture.resolution // factor
     match way:
         case "skip-stride":
             return skip_strides(architecture, factor)
@@ -47,7 +44,7 @@ def feed(architecture: Architecture, way: Way, factor: int) -> Architecture:
         case "space-to-depth":
             return feed_by_space_to_depth(skip_strides(architecture, factor), factor)
         case "resolution":
-            return with_resolution(architecture, side)
+            return rescaled(architecture, side)
 
 
 def dilated(architecture: Architecture) -> Architecture:

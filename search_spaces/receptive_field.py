@@ -1,7 +1,7 @@
 """Which pixels one unit of every layer depends on (Sandler et al. 2019, figure 8).
 
-What all units in question read is followed backwards through the graph together, along one axis at a time, with the
-positions that `search_spaces.coverage` says each layer reads. U units, one a node.
+What all units in question, one a node, read is followed backwards through the graph together, along one axis at a
+time, with the positions that `search_spaces.coverage` says each layer reads. R rows, one for units that read the same.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ import numpy as np
 from search_spaces.architecture import INPUT, Architecture, Node
 from search_spaces.coverage import HEIGHT, WIDTH, Mask, read_rows, side_of
 from search_spaces.ops import Conv, Depthwise, Expand, Linear, Multiply, Shape, Shortcut
+
+ROOM = 64  # rows for units between two times at which equal ones become one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +55,56 @@ def receptive_fields(architecture: Architecture, *, gates: bool = True) -> list[
 
 def _extents(architecture: Architecture, axis: int, *, gates: bool) -> list[range]:
     """First to last pixel along an axis, of every node."""
-    count = len(architecture.nodes)
-    masks: dict[str, Mask] = {}  # [U, side] of what is read already
-    for i in range(count - 1, -1, -1):
-        node = architecture.nodes[i]
-        mask = _mask_of(masks, node.name, count, side_of(architecture.shapes[node.name], axis))
-        mask[i, mask.shape[1] // 2] = True
-        units = np.flatnonzero(mask.any(axis=1))
+    followed = _Followed()
+    for node in reversed(architecture.nodes):
+        mask = followed.mask_of(node.name, side_of(architecture.shapes[node.name], axis))
+        mask[followed.add_unit(), mask.shape[1] // 2] = True
+        rows = np.flatnonzero(mask.any(axis=1))
         for name in _followed(architecture, node, gates=gates):
             side = side_of(architecture.shapes[name], axis)
-            _mask_of(masks, name, count, side)[units] |= read_rows(node, mask[units], side, axis)
-        del masks[node.name]
-    pixels = _mask_of(masks, INPUT, count, architecture.resolution)
-    return [_extent(row) for row in pixels]
+            followed.mask_of(name, side)[rows] |= read_rows(node, mask[rows], side, axis)
+        del followed.masks[node.name]
+        followed.make_room()
+    pixels = followed.mask_of(INPUT, architecture.resolution)
+    return [_extent(pixels[row]) for row in followed.row_of[::-1]]
 
 
-def _mask_of(masks: dict[str, Mask], name: str, count: int, side: int) -> Mask:
-    if name not in masks:
-        masks[name] = np.zeros((count, side), bool)
-    return masks[name]
+class _Followed:
+    """What units read of the maps that are still to be followed: a mask [R, side] of each, a row for each unit.
+
+    Units that read the same of all of these read the same of the image, too, and share a row: in a deep network most
+    soon read all of a map, so there are few rows, however many units.
+    """
+
+    def __init__(self) -> None:
+        self.masks: dict[str, Mask] = {}
+        self.row_of: list[int] = []  # of each unit, in the order in which they were added
+        self._used, self._room = 0, ROOM
+
+    def mask_of(self, name: str, side: int) -> Mask:
+        """The rows of a map, of which nothing is read at first."""
+        if name not in self.masks:
+            self.masks[name] = np.zeros((self._room, side), bool)
+        return self.masks[name]
+
+    def add_unit(self) -> int:
+        """The row of a new unit."""
+        self.row_of.append(self._used)
+        self._used += 1
+        return self._used - 1
+
+    def make_room(self) -> None:
+        """Let equal rows be one, where all are used, so that another unit finds a free one."""
+        if self._used < self._room:
+            return
+        names = list(self.masks)
+        joined = np.packbits(np.concatenate([self.masks[name] for name in names], axis=1), axis=1)
+        _, first, place = np.unique(joined, axis=0, return_index=True, return_inverse=True)
+        self.row_of = np.ravel(place)[self.row_of].tolist()
+        self._used, self._room = len(first), 2 * len(first) + ROOM
+        for name in names:
+            kept = self.masks[name][first]
+            self.masks[name] = np.concatenate([kept, np.zeros((self._room - self._used, kept.shape[1]), bool)])
 
 
 def _extent(mask: Mask) -> range:

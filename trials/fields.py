@@ -33,8 +33,10 @@ def _real(value: Any) -> float:
 
 def once_each(values: tuple[_T, ...]) -> tuple[_T, ...]:
     """The values of a list; raises ValueError where it has none, or one twice."""
-    if not values or len(set(values)) != len(values):
-        raise ValueError("must name at least one, and each once")
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if not values or twice is not None:
+        which = f" ({twice} stands twice)" if values else ""
+        raise ValueError(f"must name at least one, and each once{which}")
     return values
 
 

@@ -56,6 +56,20 @@ def test_a_base_that_is_a_point_of_the_grid_is_one(small: Callable[..., Spec]) -
     assert len(plan.networks) == len(feasible())
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("macs", ["2M", "0.9x"])
+def test_a_base_on_the_grid_is_a_point_also_undrawn(small: Callable[..., Spec], count: int, macs: str) -> None:
+    """Whatever is drawn, and where the base alone breaks the budget."""
+    base = {"network": "isometric:depth=3,internal=7,multiplier=0.25", "resolution": 14}
+    budget, search = {"params": "300K", "macs": macs}, {"max_candidates": count}
+    plan = make_plan(small(base=base, budget=budget, methods=[METHOD], search=search))
+    assert plan.base.choice == {"depth": 3, "multiplier": 0.25, "internal_resolution": 7}
+
+
+def test_a_base_beside_the_grid_is_no_point(small: Callable[..., Spec]) -> None:
+    assert not make_plan(small(base=BASE, budget=BUDGET, methods=[METHOD])).base.choice
+
+
 def test_some_are_drawn_by_seed(small: Callable[..., Spec]) -> None:
     def drawn(seed: int) -> list[str]:
         search = {"max_candidates": 4, "seed": seed}

@@ -86,6 +86,27 @@ def test_latency_bound(small: Callable[..., Spec]) -> None:
         plan("14.5")
 
 
+def test_equal_networks_keep_the_choices_of_all_methods(small: Callable[..., Spec]) -> None:
+    """So no table depends on the order of methods; the first label stays."""
+    feeding = {"name": "feeding", "ways": ["resolution"], "nominal": [14, 28]}
+    multipliers = {"name": "multipliers", "width": [0.5, 1, 1.001], "resolution": [0.5, 1]}
+    base = {"network": "mobilenet_v3_small:alpha=0.25", "resolution": 14}
+    for methods in ([feeding, multipliers], [multipliers, feeding]):
+        search, budget = {"max_candidates": 9}, {"params": "9x"}
+        plan = make_plan(small(base=base, budget=budget, methods=methods, search=search))
+        half = next(one for one in plan.found.chosen if one.method == "resolution x0.5")
+        assert half.family == methods[0]["name"]
+        assert plan.found.choice.endswith("; 4 of these are networks found already, or the base")
+        assert half.choice == {
+            "factor": 2, "nominal_resolution": 14,
+            "width_multiplier": 1, "resolution_multiplier": 0.5, "depth_multiplier": 1,
+        }  # fmt: skip
+        assert plan.base.choice["factor"] == 2, "28 px, halved"
+        assert plan.base.choice["nominal_resolution"] == 28
+        assert plan.base.choice["width_multiplier"] == 1.001
+        assert Candidate.from_stored(half.to_stored()) == half
+
+
 def test_no_method_trains_the_base_alone(small: Callable[..., Spec]) -> None:
     plan = make_plan(small(methods=[]))
     assert plan.networks == [plan.base]

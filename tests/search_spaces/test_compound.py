@@ -236,13 +236,51 @@ def test_wrong_budgets(bounds: dict[str, float], factors: dict[str, Any], kind: 
 
 
 def test_images_no_larger_than_there_are() -> None:
-    """The growth ends where the next pixel would be one too many, whatever the bounds still allow."""
+    """The images stay while depth and width grow on, to the bounds."""
     network = make_network("resnet18", resolution=64)
-    found = compound_within(network, {"macs": 1e12}, **FACTORS, largest=96)
+    found = compound_within(network, {"macs": 1e11}, **FACTORS, largest=96)
+    assert found.held
     assert found.architecture.resolution == 96
-    assert compound(network, found.phi + 2**-18, **FACTORS).resolution == 97
-    unbounded = compound_within(network, {"macs": 1e9}, **FACTORS)
-    assert compound_within(network, {"macs": 1e9}, **FACTORS, largest=10_000) == unbounded
+    assert found.architecture == compound(network, found.phi, **FACTORS, largest=96)
+    assert found.architecture == with_resolution(compound(network, found.phi, **FACTORS | {"gamma": 1}), 96)
+    assert count_cost(compound(network, found.phi + 2**-18, **FACTORS, largest=96)).macs > 1e11
+    free = compound_within(network, {"macs": 1e9}, **FACTORS)
+    assert compound_within(network, {"macs": 1e9}, **FACTORS, largest=10_000) == free
+    assert not free.held
+
+
+@pytest.mark.parametrize(("largest", "side", "held"), [(96, 96, True), (64, 64, True), (1000, 241, False)])
+def test_where_images_alone_grow(largest: int, side: int, held: bool) -> None:
+    """The growth ends at the next pixel, whatever the bounds still allow: 1e10 MACs at 241 px."""
+    network = make_network("resnet18:stem=32", resolution=64)
+    bound = count_cost(with_resolution(network, 241)).macs
+    found = compound_within(network, {"macs": bound, "params": 1e9}, alpha=1, beta=1, gamma=1.15, largest=largest)
+    assert (found.architecture.resolution, found.held) == (side, held)
+
+
+def test_isometric_images_end_below_the_largest_that_there_are() -> None:
+    """Folded by two they have an even side."""
+    network = make_network("isometric:depth=2,internal=7", resolution=14)
+    scaled = compound(network, 20, alpha=1, beta=1, gamma=1.15, largest=31)
+    assert scaled.resolution == 30
+
+
+def test_the_largest_phi_of_all() -> None:
+    network = make_network("isometric:depth=2,multiplier=0.1,internal=4", resolution=8)
+    found = compound_within(network, {"macs": 1e12}, alpha=1.1, beta=1, gamma=1, capped=True)
+    assert found.phi == 32
+    assert found.architecture == compound(network, 32, alpha=1.1, beta=1, gamma=1)
+
+
+def test_maps_that_do_not_grow_with_the_image() -> None:
+    """13 px are resized to 14, and so would all others be."""
+    network = make_network("isometric:depth=2,internal=7", resolution=13)
+    with pytest.raises(
+        NetworkError,
+        match=r"near 15 px .* the maps must follow the image, but node 'resize' brings every image to 14 px",
+    ):
+        compound(network, 1, **FACTORS)
+    assert compound(network, 1, **FACTORS | {"gamma": 1}).resolution == 13
 
 
 @pytest.mark.parametrize("phi", [33, -33, float("nan"), True, "1"])

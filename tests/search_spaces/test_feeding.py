@@ -211,11 +211,11 @@ def test_a_second_upsampling_has_a_name_of_its_own() -> None:
     ("way", "factor", "message"),
     [
         ("stretch", 2, "the way must be one of skip-stride, upsample, .*resolution, but got 'stretch'"),
-        ("upsample", 3, "the factor must be an integer that divides the resolution 64, but is 3"),
+        ("upsample", 3, "the factor must divide the resolution 64, but is 3; use one of 2, 4, 8, 16, 32, 64"),
         ("resolution", 0, "but is 0"),
         ("resolution", -2, "but is -2"),
         ("upsample", 2.0, "but is 2.0"),
-        ("skip-stride", 64, "the early strides must multiply to 64, but all strides multiply to 16"),
+        ("skip-stride", 64, "multiply to 64, but all strides multiply to 16; use the way upsample or"),
         ("space-to-depth", 32, "the early strides must multiply to 32, but all strides multiply to 16"),
     ],
 )

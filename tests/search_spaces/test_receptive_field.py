@@ -6,8 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search_spaces import INPUT, Architecture, Conv, NetworkError, count_coverage
+from search_spaces import INPUT, Architecture, Conv, NetworkError, count_coverage, coverage, receptive_field
+from search_spaces.architecture import Node
 from search_spaces.build import build
+from search_spaces.coverage import Mask
 from search_spaces.edits import dilate, with_resolution
 from search_spaces.feeding import dilated, feed
 from search_spaces.ops import (
@@ -166,6 +168,32 @@ def test_fields_of_any_network(network: Architecture) -> None:
         assert field.rows.stop <= network.resolution
         assert field.depth <= last.depth
     assert last.side / network.resolution >= count_coverage(network)  # the last node has one position here
+
+
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_units_that_share_a_row_read_the_same(name: str, gates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal rows are made one never, or as often as there is no room for a unit."""
+    network = NETWORKS[name]()
+    found = []
+    for room in (len(network.nodes) + 1, 1, 7):
+        monkeypatch.setattr(receptive_field, "ROOM", room)
+        found.append(ours(network, gates=gates))
+    assert found[0] == found[1] == found[2]
+
+
+def test_deep_networks_need_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3,852 units few still read different pixels."""
+    rows: list[int] = []
+
+    def read_rows(node: Node, mask: Mask, side: int, axis: int) -> Mask:
+        rows.append(len(mask))
+        return coverage.read_rows(node, mask, side, axis)
+
+    monkeypatch.setattr(receptive_field, "read_rows", read_rows)
+    fields = receptive_fields(make_network("isometric:depth=256,internal=7", resolution=28), gates=False)
+    assert [field.side for field in fields if field.kind == "depthwise"] == [12, 20, 28, *[28] * 253]
+    assert max(rows) < 3 * receptive_field.ROOM
 
 
 # --- closed forms
