@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces.architecture import Architecture
 from search_spaces.cost import Budget, check_bounds, count_cost
-from search_spaces.edits import rescaled
+from search_spaces.edits import check_maps_follow, with_resolution
 from search_spaces.errors import BudgetError, NetworkError
 from search_spaces.ops import LARGEST
 from search_spaces.repeats import find_repeats, with_counts
@@ -63,6 +63,7 @@ def compound(
     if beta > 1:
         scaled = scale_widths(scaled, _power(beta, phi))
     if gamma > 1:
+        check_maps_follow(architecture)
         wanted = min(_side(architecture, gamma, phi), largest or LARGEST)
         scaled = _near_resolution(scaled, wanted, largest or LARGEST)
     return scaled
@@ -177,7 +178,7 @@ def _near_resolution(architecture: Architecture, wanted: int, largest: int) -> A
     sides = (wanted + step * sign for step in range(NEAR) for sign in (1, -1))
     for side in (max(side, 1) for side in sides if side <= largest):
         try:
-            return rescaled(architecture, side)
+            return with_resolution(architecture, side)
         except NetworkError as error:
             problem = problem or error
     raise NetworkError(f"a side near {wanted} px must be possible, but is not: {problem}") from problem

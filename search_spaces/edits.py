@@ -42,15 +42,20 @@ def with_resolution(architecture: Architecture, resolution: int) -> Architecture
 def rescaled(architecture: Architecture, resolution: int) -> Architecture:
     """The network for images of another side, and all its maps with them.
 
-    Raises NetworkError as `with_resolution`, and where a resize brings every image to one side.
+    Raises NetworkError as `with_resolution` and `check_maps_follow`.
     """
+    check_maps_follow(architecture)
+    return with_resolution(architecture, resolution)
+
+
+def check_maps_follow(architecture: Architecture) -> None:
+    """Raise NetworkError where a resize brings images of any side to one, so that maps do not change with them."""
     resized = [node for node in architecture.nodes if node.inputs == (INPUT,) and isinstance(node.op, Resize)]
     if resized:
         raise NetworkError(
             f"the maps must follow the image, but node {resized[0].name!r} brings every image to "
             f"{architecture.shapes[resized[0].name][-1]} px; change internal of the isometric network instead"
         )
-    return with_resolution(architecture, resolution)
 
 
 def with_channels(architecture: Architecture, channels: int) -> Architecture:
