@@ -33,7 +33,7 @@ def grid_figure(points: Sequence[GridPoint], name: str) -> go.Figure:
     titles = [title for title, _ in panels] + [""] * (rows * COLUMNS - len(panels))
     titles += [f"accuracy against {cost.replace('_', ' ')}" for cost in COSTS]
     figure = make_subplots(
-        rows=rows + 1, cols=COLUMNS, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=0.16 / (rows + 1)
+        rows=rows + 1, cols=COLUMNS, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=0.24 / (rows + 1)
     )
     for i, (_, draw) in enumerate(panels):
         draw(figure, (1 + i // COLUMNS, 1 + i % COLUMNS))
