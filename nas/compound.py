@@ -14,6 +14,7 @@ from search_spaces import LATENCY, Budget, BudgetError, NetworkError, count_cost
 from search_spaces.compound import Compound, compound_within
 
 FIRST = 4.0  # times the base's MACs: no larger network is timed first, and none of more than so many times a quick one
+_AT_THE_BASE = "the budget ends at the base itself; raise the budget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,19 @@ class _Combination:
     share: float
 
     @property
+    def name(self) -> str:
+        """As compound 1.2/1.1/1.15, without the share."""
+        return f"compound {self.alpha:g}/{self.beta:g}/{self.gamma:g}"
+
+    @property
     def label(self) -> str:
         """As compound 1.2/1.1/1.15 x0.5."""
-        name = f"compound {self.alpha:g}/{self.beta:g}/{self.gamma:g}"
-        return name if self.share == 1 else f"{name} x{self.share:g}"
+        return self.name if self.share == 1 else f"{self.name} x{self.share:g}"
+
+    @property
+    def beside_images(self) -> list[str]:
+        """What grows beside the images."""
+        return [name for name, factor in (("depth", self.alpha), ("width", self.beta)) if factor > 1]
 
 
 def compound_candidates(problem: Problem, method: CompoundSpec) -> CandidateSet:
@@ -73,18 +83,16 @@ def _scaled(problem: Problem, one: _Combination) -> tuple[Candidate, str]:
     except NetworkError as error:
         raise SpecError(f"methods: {one.label}: {error}") from error
     except BudgetError as error:
-        raise of_share(one.label.partition(" x")[0], one.share, error) from error
-    side, others = (
-        problem.source.side,
-        [name for name, factor in (("depth", one.alpha), ("width", one.beta)) if factor > 1],
-    )
-    if candidate.id == problem.base.id and found.held and not others:
-        raise NothingFound(f"methods: {one.label} cannot grow: the images have {side} px; lower base.resolution")
+        raise of_share(one.name, one.share, error) from error
+    side, others = problem.source.side, one.beside_images
     if candidate.id == problem.base.id:
-        raise NothingFound(f"methods: {one.label} cannot grow: the budget ends at the base itself; raise the budget")
-    if found.held and others:
-        return candidate, f"{one.label}: images stay at {side} px while {' and '.join(others)} grow on"
-    return candidate, f"{one.label} ends at the images' {side} px, as nothing else grows" if found.held else ""
+        ended = f"the images have {side} px; lower base.resolution" if found.held and not others else _AT_THE_BASE
+        raise NothingFound(f"methods: {one.label} cannot grow: {ended}")
+    if not found.held:
+        return candidate, ""
+    if not others:
+        return candidate, f"{one.label} ends at the images' {side} px, as nothing else grows"
+    return candidate, f"{one.label}: images stay at {side} px while {' and '.join(others)} grow on"
 
 
 def _within(problem: Problem, one: _Combination) -> tuple[Compound, Candidate]:

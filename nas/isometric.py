@@ -35,8 +35,12 @@ def _base_choice(problem: Problem, method: IsometricSpec) -> dict[str, int | flo
     base, sides = problem.base, method.resolution or (problem.source.side,)
     if base.architecture.resolution not in sides:
         return {}
-    grid = _points(problem, method, (base.architecture.resolution,), {})
-    same = np.logical_and.reduce([getattr(grid, name) == cost for name, cost in base.cost.bounded().items()])
+    costs = base.cost.bounded()
+    try:  # those that cost at most as much are few, of a grid that may have millions of points
+        grid = _points(problem, method, (base.architecture.resolution,), costs)
+    except BudgetError:
+        return {}
+    same = np.logical_and.reduce([getattr(grid, name) == cost for name, cost in costs.items()])
     points = (_candidate(grid, int(row)) for row in np.flatnonzero(same))
     return next((dict(point.choice) for point in points if point.architecture.id == base.architecture.id), {})
 

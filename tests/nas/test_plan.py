@@ -105,6 +105,8 @@ def test_equal_networks_keep_the_choices_of_all_methods(small: Callable[..., Spe
         assert plan.base.choice["nominal_resolution"] == 28
         assert plan.base.choice["width_multiplier"] == 1.001
         assert Candidate.from_stored(half.to_stored()) == half
+        earlier = {key: value for key, value in half.to_stored().items() if key != "found_by"}
+        assert Candidate.from_stored(earlier).family == "resolution", "as Optuna knows it in that store"
 
 
 def test_no_method_trains_the_base_alone(small: Callable[..., Spec]) -> None:
