@@ -127,7 +127,7 @@ def change(path: Path, place: str, value: Any) -> None:
         ("preprocessing.std", [0], r"preprocessing.std.0 must be greater than 0, but got 0"),
         ("weights.file", "a\0.safetensors", "weights.file"),
         ("architecture.nodes.0.name", ["conv1"], "must hold a network that can exist"),
-        ("format_version", 1, "format_version must be 2, but got 1"),
+        ("format_version", 1, "format_version must be 2 or 3, but got 1"),
         ("surprise", 1, "unknown key 'surprise' at the top; known keys: format, format_version"),
         ("weights.sha256", "0" * 64, "must have SHA-256 0000"),
         ("weights.file", "../../secret.safetensors", "weights.file"),

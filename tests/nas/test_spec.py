@@ -90,7 +90,11 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("base.width", 0, r"base.width must be greater than 0, but got 0"),
         ("base.widths", [], "base.widths .* at least 1 item"),
         ("latency.batch_size", 0, "latency.batch_size must be greater than or equal to 1"),
-        ("budget.time", "1x", "unknown key 'time' in budget; known keys: params, macs, macs_worst, activation_elements, lat"),
+        (
+            "budget.time",
+            "1x",
+            "unknown key 'time' in budget; known keys: params, macs, macs_worst, activation_elements, lat",
+        ),
         ("base.pool", "maybe", "base.pool must be a valid boolean, but got 'maybe'"),
         ("data.split", {"test": 0.6}, r"data.split.test must be less than 0\.5, but got 0\.6"),
         ("budget", {}, "budget must name at least one of params, macs, macs_worst, activation_elements"),
