@@ -79,6 +79,11 @@ class ScoredNetwork:
         return {seed: self.job_ids[seed] for seed in self.final.by_seed}
 
     @property
+    def trained_ids(self) -> set[str]:
+        """The networks that are trained for it: itself, or what a dynamic one consists of."""
+        return set(self.stages) or {self.id}
+
+    @property
     def feasible(self) -> bool:
         """True when it keeps every bound."""
         return all(slack <= 0 for slack in self.slack.values())
@@ -165,10 +170,10 @@ def read_front(store: Store, name: str) -> Front:
     results = store.results(trial["job_id"] for trial in done)
     networks = _score_networks(done, results, seeds, fresh)
     settled = {trial["network_id"] for trial in trials if trial.get("settled")}
-    sound = [network for network in networks if network.feasible and network.id not in settled]
+    sound = [network for network in networks if network.feasible and not settled & network.trained_ids]
     front = _non_dominated(sound, search.spec["objectives"])
     base = next((network for network in networks if network.method == "base"), None)
-    judged = {network.id: network for network in (*([base] if base else []), *front) if network.id not in settled}
+    judged = {one.id: one for one in (*([base] if base else []), *front) if not settled & one.trained_ids}
     waiting = [network.id for network in judged.values() if fresh and network.confirmed is None]
     is_study = search.spec.get("study") is not None  # whose networks have a budget each: none is the best of all
     winner = None if waiting or is_study else max(front, key=_rank, default=None)

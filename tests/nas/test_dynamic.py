@@ -25,7 +25,8 @@ from search_spaces.widths import scale_widths
 from tests.conftest import SMALL, run_nas, write_spec
 from trials import DataSettings
 from trials.dataset import load_dataset
-from trials.job import RouteFigures
+from trials.job import JobFailure, RouteFigures
+from trials.records import TrialRecord
 from trials.scores import KeptScores
 from trials.store import Store
 
@@ -108,22 +109,15 @@ def test_trials_stand_in_the_study(searched: Path, networks: list[dict[str, Any]
         ]
 
 
-def test_again_nothing_is_done(searched: Path, tmp_path: Path) -> None:
+def test_lost_scores_are_made_again(searched: Path, tmp_path: Path) -> None:
+    """And what was found of them stays: the same thresholds, no trial twice."""
     shutil.copytree(searched, tmp_path / "copy")
     folder = tmp_path / "copy"
 
     def count() -> int:
         return len(optuna.load_study(study_name="small", storage=f"sqlite:///{folder}/nas.db").trials)
 
-    before = count()
-    assert run_nas(folder, "search", "small.yaml", "--local").returncode == 0
-    assert count() == before
-
-
-def test_lost_scores_are_made_again(searched: Path, tmp_path: Path) -> None:
-    """And what was found of them stays: the same thresholds, no trial twice."""
-    shutil.copytree(searched, tmp_path / "copy")
-    folder = tmp_path / "copy"
+    trials = count()
     scores = sorted((folder / "nas.db-checkpoints").glob("*.scores"))
     before = run_nas(folder, "front", "small", "--json").stdout
     content = {path: path.read_bytes() for path in scores}
@@ -131,6 +125,7 @@ def test_lost_scores_are_made_again(searched: Path, tmp_path: Path) -> None:
     scores[1].write_bytes(b"damaged")
     assert run_nas(folder, "search", "small.yaml", "--local").returncode == 0
     assert {path: path.read_bytes() for path in scores} == content
+    assert count() == trials
     assert run_nas(folder, "front", "small", "--json").stdout == before
 
 
@@ -278,3 +273,24 @@ def test_shares_that_hold_nothing_are_said(small: Make) -> None:
     assert [(one.method, one.share) for one in found] == [("msnet", 1.0)]
     assert said[0].startswith("msnet at x0.01: no operating point, as its first exit takes ")
     assert said[1].startswith("cascade of 2 at x0.01: none, as one network at least must keep macs")
+
+
+def test_without_one_of_its_networks_none_stands_on_the_front(searched: Path, tmp_path: Path) -> None:
+    """A training with a fresh seed that fails for good takes the cascades of its network with it."""
+    shutil.copytree(searched, tmp_path / "copy")
+    with Store(f"sqlite:///{tmp_path}/copy/nas.db", create=True) as store:
+        before = read_front(store, "small")
+        lost = next(one.stages[0] for one in before.front if one.stages)
+        attributes = next(trial for trial in store.trials("small") if trial["network_id"] == lost)
+        failed = TrialRecord(
+            params={},
+            spans={},
+            attributes={**attributes, "seed": 2, "role": "confirm"},
+            objectives=("accuracy", "macs"),
+            constraints={},
+        )
+        store.record_trial("small", failed, JobFailure(message="diverged", settled=True))
+        after = read_front(store, "small")
+    assert any(lost in one.stages for one in before.front)
+    assert not any(lost in (*one.stages, one.id) for one in after.front)
+    assert after.winner is not None or after.unconfirmed
