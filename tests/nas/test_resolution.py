@@ -237,7 +237,7 @@ def test_a_bound_on_latency(small: Make) -> None:
         make_plan(small(base=base, budget={"latency": 0.001}, methods=[method]), latency_of=lambda network: 1.0)
 
 
-@pytest.mark.parametrize("factors", [(1.1, 1, 1), (1.2, 1.1, 1.15), (1, 1, 1.15)])
+@pytest.mark.parametrize("factors", [pytest.param((1.1, 1, 1), marks=pytest.mark.slow), (1.2, 1.1, 1.15), (1, 1, 1.15)])
 @pytest.mark.parametrize("budget", [{"latency": "9x"}, {"latency": "0.95x"}, {"latency": "1.5x", "macs": "100x"}])
 def test_no_giant_is_timed(small: Make, factors: tuple[float, ...], budget: dict[str, str]) -> None:
     """At most 4 times the base, and 4 times what is known to be quick enough."""
