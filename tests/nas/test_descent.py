@@ -142,7 +142,7 @@ def test_extrapolation_is_flagged(problem: Callable[..., Problem]) -> None:
         {"network": "preact_resnet18:shortcuts=coupled", "resolution": 14, "width": 0.25},
         {"network": "torchvision:resnet18", "resolution": 28, "width": 0.125},
         {"network": "torchvision:mobilenet_v3_small", "resolution": 28, "width": 0.25},
-        {"network": "densenet121:stem=32", "resolution": 28, "width": 0.25},
+        pytest.param({"network": "densenet121:stem=32", "resolution": 28, "width": 0.25}, marks=pytest.mark.slow),
     ],
     ids=lambda base: str(base["network"]),
 )

@@ -71,6 +71,14 @@ print((found == dataset.labels[test]).mean(), network.info.weights.test_accuracy
     assert scored == stated
 
 
+def test_files_of_version_2_are_read(winner: Path) -> None:
+    """They know neither dynamic networks nor what these cost at worst."""
+    content = json.loads(winner.read_text())
+    del content["dynamic"], content["costs"]["macs_worst"], content["costs"]["latency_worst_ms"]
+    winner.write_text(json.dumps(content | {"format_version": 2}))
+    assert nas.load(str(winner)).info.format_version == 2
+
+
 def test_weights_are_of_the_best_seed_on_validation(winner: Path) -> None:
     content = json.loads(winner.read_text())
     by_seed = content["validation_accuracy"]["by_seed"]

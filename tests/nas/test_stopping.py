@@ -86,7 +86,7 @@ def test_kill_9_at_any_moment(finished_search: Path, tmp_path: Path, seconds: fl
     check_as_if_nothing_had_happened(tmp_path, finished_search, kept)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
     # hours of epochs: what ends here is a training, not a search that was nearly done
     write_spec(tmp_path, train={"preset": "borji", "epochs": 100_000, "seeds": 2})
@@ -227,6 +227,7 @@ def test_two_searches_at_once_in_one_database(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
 
 
+@pytest.mark.slow
 def test_race_goes_on_after_kill_9_to_the_same_bits(tmp_path: Path) -> None:
     """Its rungs are in SQL, its trainings are continued from their states."""
     changes = {
