@@ -3,7 +3,7 @@
 MSNet's figure 5 and the cascade report's figures 2.6 and 2.7, beside the networks all of which runs for every image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,6 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from dashboards.front import Front, ScoredNetwork
-from search_spaces import MACS_WORST
 from trials.calibration import confidences
 from trials.job import JobResult, RouteFigures
 from trials.route_job import RouteJob
@@ -250,8 +249,3 @@ def _add_shares(figure: go.Figure, dynamic: Sequence[DynamicNetwork], *, tested:
             row=1,
             col=2,
         )
-
-
-def worst_macs(costs: Mapping[str, float]) -> float:
-    """Multiply-adds where all of a network runs."""
-    return costs.get(MACS_WORST, costs["macs"])

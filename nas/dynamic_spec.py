@@ -4,12 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from nas.base import LARGEST_SIDE
+from nas.resolution_spec import Factors, Side
 from nas.width_spec import Share
-from trials.fields import Count, Real, once_each
-
-Side = Annotated[Count, Field(ge=1, le=LARGEST_SIDE)]
-Factor = Annotated[Real, Field(gt=0, le=1024)]
+from trials.fields import Count, once_each
 
 
 class DynamicMethod(BaseModel):
@@ -32,9 +29,7 @@ class MSNetSpec(DynamicMethod):
         description="MSNet of the base: it runs at half the resolution first, and at the whole one only where that is "
         "not sure, with the features of the former added."
     )
-    width: Annotated[tuple[Factor, ...], Field(max_length=1000), AfterValidator(once_each)] = Field(
-        (1.0,), description="What the base's widths are multiplied by, a network for each."
-    )
+    width: Factors = Field((1.0,), description="What the base's widths are multiplied by, a network for each.")
     upsampling: Literal["nearest", "bilinear"] = Field(
         "nearest", description="Of the low-resolution features that are added."
     )

@@ -46,8 +46,12 @@ def read_parts(store: Store, winner: ScoredNetwork, seed: int) -> tuple[Dynamic,
     return dynamic, [job.training() for job in jobs], weights_bytes(tensors)
 
 
+def _places(networks: list[Architecture]) -> list[tuple[int, int]]:
+    """Of every exit its network's number, and the MACs for going on to it."""
+    return [(i, cost.macs) for i, network in enumerate(networks) for cost in exit_costs(network)]
+
+
 def _exits(networks: list[Architecture], validation: RouteFigures, test: RouteFigures) -> list[Exit]:
-    places = [(i, cost.macs) for i, network in enumerate(networks) for cost in exit_costs(network)]
     thresholds: list[float | None] = [*validation.thresholds, None]
     return [
         Exit(
@@ -57,7 +61,7 @@ def _exits(networks: list[Architecture], validation: RouteFigures, test: RouteFi
             temperature=validation.temperatures[number],
             reached={"validation": validation.reached[number], "test": test.reached[number]},
         )
-        for number, (i, macs) in enumerate(places)
+        for number, (i, macs) in enumerate(_places(networks))
     ]
 
 
@@ -66,7 +70,7 @@ def count_dynamic(dynamic: Dynamic, networks: list[Architecture]) -> dict[str, A
 
     Raises NetworkError where exits are not those of the networks, or no images reached them in this order.
     """
-    places = [(i, cost.macs) for i, network in enumerate(networks) for cost in exit_costs(network)]
+    places = _places(networks)
     if [(one.network, one.macs) for one in dynamic.exits] != places:
         raise NetworkError("dynamic.exits must be those of its networks, with their MACs, but are not")
     if [one.threshold is None for one in dynamic.exits] != [False] * (len(places) - 1) + [True]:

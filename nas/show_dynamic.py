@@ -6,11 +6,11 @@ import numpy as np
 from rich.console import Console
 
 from dashboards import Front, read_front
-from dashboards.dynamic import DynamicNetwork, SeedPoint, answered, dynamic_figure, read_dynamic, worst_macs
+from dashboards.dynamic import DynamicNetwork, SeedPoint, answered, dynamic_figure, read_dynamic
 from nas.show import percent
 from nas.show_descent import write_figure
 from nas.tables import make_table, short_number
-from search_spaces import LATENCY, LATENCY_WORST, NasError
+from search_spaces import LATENCY, LATENCY_WORST, MACS_WORST, NasError
 from trials.store import Store
 
 
@@ -34,7 +34,7 @@ def print_dynamic(console: Console, found: list[DynamicNetwork], front: Front) -
     table = make_table(*columns, title=f"{front.name}: dynamic networks, accuracy in %", left=("network",))
     for one in found:
         network = one.network
-        costs = network.costs["params"], network.costs["macs"], worst_macs(network.costs)
+        costs = network.costs["params"], network.costs["macs"], network.costs[MACS_WORST]
         scores = percent(network.final), percent(network.test) if network.test else ""
         times = [f"{network.costs[name]:.4g}" for name in (LATENCY, LATENCY_WORST)] if timed else []
         table.add_row(network.method, *(short_number(cost, digits=4) for cost in costs), *times, *scores)

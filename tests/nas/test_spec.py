@@ -165,3 +165,8 @@ def test_meaning_leaves_out_what_changes_no_number(small: Callable[..., Spec]) -
     one = small(data=data, search={"workers": 1, "max_candidates": 2}, storage="sqlite:///b.db")
     assert one.meaning() == small().meaning()
     assert one.meaning() != small(train={"epochs": 2, "seeds": 2}).meaning()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_a_spec(path: Path) -> None:
+    assert read_spec(path).name == path.stem or path == EXAMPLE
