@@ -163,17 +163,26 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .json file; the weights go beside it.")
     ] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .onnx file; where images leave at several exits, a file for each."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
-    from nas.export import export_winner, write_export
+    from nas.export import export_winner, load_winner, write_export
     from trials.store import Store
 
     with Store(storage) as store:
-        if output is None:
+        if output is None and onnx is None:
             typer.echo(export_winner(store, name)[0].model_dump_json(indent=2))
-        else:
+        if onnx is not None:
+            from nas.export_onnx import write_onnx
+
+            written = write_onnx(load_winner(store, name), onnx, force=force)
+            typer.echo(f"wrote {', '.join(map(str, written))}, which give what torch gives")
+        if output is not None:
             write_export(store, name, output, force=force)
             typer.echo(f"wrote {output} and {output.with_suffix('.safetensors')}")
             typer.echo(f"next: nas verify {output}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from dashboards import Front, ScoredNetwork, read_front
@@ -197,11 +198,7 @@ def load_export(path: Path) -> LoadedNetwork:
     says something else.
     """
     info = read_export(path)
-    try:
-        networks = [Architecture.from_json(data) for data in info.networks]
-        _check_counts(path, info, networks)
-    except NetworkError as error:
-        raise ExportError(f"{path} must hold a network that can exist: {error}") from error
+    networks = _checked_networks(path, info)
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
     tensors = read_weights(path.with_name(info.weights.file), info.weights.sha256)
@@ -217,11 +214,30 @@ def load_export(path: Path) -> LoadedNetwork:
             f"the weights of {path} must be the {needed:,} numbers of its network ({info.costs.params:,} parameters), "
             f"but are {held:,}, or of other names or shapes"
         )
+    return _load(info, networks, tensors)
+
+
+def load_winner(store: Store, name: str) -> LoadedNetwork:
+    """The winner of a finished search, in evaluation mode; raises what `export_winner` does."""
+    info, content = export_winner(store, name)
+    return _load(info, [Architecture.from_json(data) for data in info.networks], load(content))
+
+
+def _load(info: ExportedNetwork, networks: list[Architecture], tensors: dict[str, Tensor]) -> LoadedNetwork:
     if info.dynamic is not None:
         return LoadedNetwork(info, build_dynamic(info, networks, tensors)).eval()
     network = build(networks[0])
     load_weights(network, tensors)
     return LoadedNetwork(info, network).eval()
+
+
+def _checked_networks(path: Path, info: ExportedNetwork) -> list[Architecture]:
+    try:
+        networks = [Architecture.from_json(data) for data in info.networks]
+        _check_counts(path, info, networks)
+    except NetworkError as error:
+        raise ExportError(f"{path} must hold a network that can exist: {error}") from error
+    return networks
 
 
 def _check_counts(path: Path, info: ExportedNetwork, networks: list[Architecture]) -> None:

@@ -42,6 +42,12 @@ class Network(nn.Module):
         (scores,) = run_steps(self.architecture, self._segments[number], values, self._run_layer)
         return scores
 
+    def left_by(self, number: int) -> tuple[str, ...]:
+        """Names of the values that segments after this one read, as `run_segment` leaves them."""
+        needed = {name for steps in self._segments[number + 1 :] for _, reads, _ in steps for name in reads}
+        made = [INPUT, *(name for steps in self._segments[: number + 1] for name, _, _ in steps)]
+        return tuple(name for name in made if name in needed)
+
     @cached_property
     def _segments(self) -> list[tuple[Step, ...]]:
         """The steps of every segment; a value is freed after the last segment that reads it."""

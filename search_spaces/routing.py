@@ -20,7 +20,7 @@ def confidences(scores: Tensor, temperature: float = 1.0) -> Tensor:
     Scores that are no numbers say nothing: 1 / classes.
     """
     shares = (scores.double() / temperature).softmax(1).amax(1)
-    return shares.nan_to_num(nan=1 / scores.shape[1]).clamp(max=1)
+    return shares.where(~shares.isnan(), 1 / scores.shape[1]).clamp(max=1)
 
 
 class RoutedNetwork(nn.Module):

@@ -47,6 +47,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "trials/precision.py",
     "trials/ray_workers.py",
     "nas/cli.py",
+    "nas/export_onnx.py",
     "nas/cli_networks.py",
     "nas/__init__.py",
     "nas/networks.py",

@@ -15,7 +15,7 @@ COMMANDS = {
     "solve": ["--allow-code", "--approach", "--json", "--keep", "--scope", "--tolerance", "--two-sided", "spec"],
     "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
-    "export": ["--force", "--output", "--storage", "name"],
+    "export": ["--force", "--onnx", "--output", "--storage", "name"],
     "verify": ["--json", "--score", "path"],
     "dashboard": ["--port", "--storage"],
     "cost": [
