@@ -1,251 +1,134 @@
-"""What dynamic networks of a search show: accuracy against expected MACs as thresholds move, and shares of the exits.
+"""The picture of a search's dynamic networks: accuracy against expected MACs as thresholds move, shares of the exits.
 
 MSNet's figure 5 and the cascade report's figures 2.6 and 2.7, beside the networks all of which runs for every image.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from dashboards.dynamic_points import DynamicNetwork, SeedScores, answered, mean_curve
 from dashboards.front import Front, ScoredNetwork
-from trials.calibration import confidences
-from trials.job import JobResult, RouteFigures
-from trials.route_job import RouteJob
-from trials.scores import KeptScores, read_scores
-from trials.store import Store
-from trials.thresholds import find_frontier, score_thresholds
-
-MOST_POINTS = 200  # of a curve that is drawn
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Accuracy against expected MACs [P] of one seed, cheapest first: of thresholds that validation found."""
+def dynamic_figure(
+    dynamic: Sequence[DynamicNetwork], seeds: Mapping[str, Sequence[SeedScores]], front: Front
+) -> go.Figure:
+    """Accuracy against expected MACs on validation, the same on test of what was scored there, and shares of the exits.
 
-    seed: int
-    macs: tuple[float, ...]
-    validation: tuple[float, ...]
-    test_macs: tuple[float, ...] = ()
-    test: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedPoint:
-    """The operating point of a seed: what was chosen on validation, and what it gives on test, where that is known."""
-
-    seed: int
-    validation: RouteFigures
-    images: int
-    test: RouteFigures | None = None
-    test_images: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, with shares in place of counts."""
-        found: dict[str, Any] = {
-            "seed": self.seed,
-            "thresholds": self.validation.thresholds,
-            "temperatures": self.validation.temperatures,
-        }
-        for split, figures, images in (
-            ("validation", self.validation, self.images),
-            ("test", self.test, self.test_images),
-        ):
-            if figures is not None:
-                found[split] = {
-                    "expected_macs": figures.macs / images,
-                    "answered": answered(figures, images),
-                    "calibration_error": [{"before": before, "after": after} for before, after in figures.ece],
-                }
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class DynamicNetwork:
-    """A dynamic network with its operating points and curves; `parts` are the trained networks that it consists of."""
-
-    network: ScoredNetwork
-    parts: tuple[ScoredNetwork, ...]
-    points: tuple[SeedPoint, ...]
-    curves: tuple[Curve, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The listing of `nas dynamic --json`."""
-        return {
-            **self.network.to_json(),
-            "parts": [{"id": one.id, "method": one.method, "resolution": one.resolution} for one in self.parts],
-            "points": [point.to_json() for point in self.points],
-        }
-
-
-def answered(figures: RouteFigures, images: int) -> list[float]:
-    """Shares of the images that each exit answers."""
-    reached = [*figures.reached, 0]
-    return [(here - beyond) / images for here, beyond in pairwise(reached)]
-
-
-def read_dynamic(store: Store, front: Front) -> list[DynamicNetwork]:
-    """The dynamic networks of a search, in the order of their first trials; raises CheckpointError for lost scores."""
-    networks = {network.id: network for network in front.networks}
-    return [
-        DynamicNetwork(
-            network=network,
-            parts=tuple(networks[id_] for id_ in network.stages if id_ in networks),
-            points=tuple(_point(store, seed, network.final_job_ids[seed]) for seed in network.final_job_ids),
-            curves=tuple(_curve(store, seed, network.final_job_ids[seed]) for seed in network.final_job_ids),
+    `seeds` are the kept scores of each dynamic network, by its id. Curves are means over them; networks that differ in
+    their bound alone have one.
+    """
+    splits, titles, widths = [False], ["on validation", "who answers"], [0.7, 0.3]
+    if any(one.network.test for one in dynamic):
+        splits, titles, widths = (
+            [False, True],
+            [titles[0], "on test, of what was scored there", titles[1]],
+            [0.38, 0.38, 0.24],
         )
-        for network in front.networks
-        if network.stages
-    ]
-
-
-def _figures(store: Store, job_id: str) -> tuple[JobResult, JobResult | None]:
-    """An operating point's result on validation, and on test where it is known."""
-    found = store.results([job_id])[job_id]
-    test_id = store.on_test(job_id, found)
-    return found, store.results([test_id]).get(test_id)
-
-
-def _point(store: Store, seed: int, job_id: str) -> SeedPoint:
-    found, test = _figures(store, job_id)
-    assert found.route is not None, "an operating point has figures"
-    return SeedPoint(
-        seed=seed,
-        validation=found.route,
-        images=found.images,
-        test=test.route if test else None,
-        test_images=test.images if test else 0,
+    figure = make_subplots(
+        rows=1, cols=len(titles), column_widths=widths, subplot_titles=titles, horizontal_spacing=0.06
     )
-
-
-def _curve(store: Store, seed: int, job_id: str) -> Curve:
-    found, test = _figures(store, job_id)
-    assert found.route is not None, "an operating point has figures"
-    route = store.route(job_id)
-    confidence, correct = _routed(store, route, found.route.temperatures)
-    frontier = find_frontier(confidence, correct, route.macs)
-    rows = np.unique(np.linspace(0, len(frontier.correct) - 1, MOST_POINTS).round().astype(int))
-    images = confidence.shape[1]
-    curve = Curve(
-        seed=seed,
-        macs=tuple((frontier.macs[rows] / images).tolist()),
-        validation=tuple((frontier.correct[rows] / images).tolist()),
-    )
-    if test is None:
-        return curve
-    on_test = route.on_test([replace(store.job(id_), split="test").id for id_ in route.scores], found.route)
-    confidence, correct = _routed(store, on_test, found.route.temperatures)
-    counted = [score_thresholds(frontier.thresholds[row], confidence, correct, route.macs) for row in rows]
-    images = confidence.shape[1]
-    return replace(
-        curve,
-        test_macs=tuple(one.macs / images for one in counted),
-        test=tuple(one.correct / images for one in counted),
-    )
-
-
-def _routed(
-    store: Store, route: RouteJob, temperatures: Sequence[float]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Confidences [S, N] of all exits, and whether each is right [S, N]."""
-    results = store.results(route.scores)
-    kept: list[KeptScores] = [read_scores(store.checkpoints, id_, results[id_].scores_sha256) for id_ in route.scores]
-    exits = [one for of_network in kept for one in of_network.scores]
-    found = [confidences(one, temperature) for one, temperature in zip(exits, temperatures, strict=True)]
-    return np.stack([sure for sure, _ in found]), np.stack([answer == kept[0].labels for _, answer in found])
-
-
-def dynamic_figure(dynamic: Sequence[DynamicNetwork], front: Front) -> go.Figure:
-    """Left accuracy against expected MACs, a line a seed, beside the other networks; right the shares of the exits."""
-    tested = all(curve.test for one in dynamic for curve in one.curves)
-    split = "test" if tested else "validation"
-    titles = (f"{split} accuracy against expected MACs", "share of images by the exit that answers")
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.65, 0.35], subplot_titles=titles, horizontal_spacing=0.1)
-    colours = sample_colorscale("Turbo", [0.05 + 0.9 * i / max(1, len(dynamic) - 1) for i in range(len(dynamic))])
-    for one, colour in zip(dynamic, colours, strict=True):
-        _add_curves(figure, one, colour, tested=tested)
-    _add_singles(figure, [one for one in front.networks if not one.stages], tested=tested)
-    _add_shares(figure, dynamic, tested=tested)
-    figure.update_xaxes(title_text="expected MACs", type="log", row=1, col=1)
+    ids = list(dict.fromkeys(one.network.stages for one in dynamic))
+    colours = sample_colorscale("Turbo", [0.05 + 0.9 * i / max(1, len(ids) - 1) for i in range(len(ids))])
+    for stages, colour in zip(ids, colours, strict=True):
+        own = [one for one in dynamic if one.network.stages == stages]
+        for column, tested in enumerate(splits, 1):
+            _add_curve(figure, own, seeds, colour, (column, tested))
+    for column, tested in enumerate(splits, 1):
+        _add_singles(figure, [one for one in front.networks if not one.stages], (column, tested))
+        figure.update_xaxes(title_text="expected MACs", type="log", row=1, col=column)
     figure.update_yaxes(title_text="accuracy in %", row=1, col=1)
-    figure.update_layout(template="plotly_white", title=front.name, height=640, barmode="stack")
+    _add_shares(figure, dynamic, len(titles))
+    figure.update_layout(
+        template="plotly_white",
+        title=front.name,
+        height=760,
+        barmode="stack",
+        margin={"r": 210},  # names of networks stand there
+        legend={"orientation": "h", "y": -0.15},
+    )
     return figure
 
 
-def _add_curves(figure: go.Figure, one: DynamicNetwork, colour: str, *, tested: bool) -> None:
-    name = one.network.method
-    for i, curve in enumerate(one.curves):
-        figure.add_scatter(
-            x=curve.test_macs if tested else curve.macs,
-            y=[100 * value for value in (curve.test if tested else curve.validation)],
-            name=name,
-            legendgroup=name,
-            showlegend=i == 0,
-            line={"color": colour, "width": 1},
-            mode="lines",
-            row=1,
-            col=1,
-        )
-    score = one.network.test if tested and one.network.test else one.network.final
-    points = [_macs(point, tested=tested) for point in one.points]
+def _add_curve(
+    figure: go.Figure,
+    own: Sequence[DynamicNetwork],
+    seeds: Mapping[str, Sequence[SeedScores]],
+    colour: str,
+    place: tuple[int, bool],
+) -> None:
+    """The curve of networks that are the same but for their bound, and what was chosen for each of these."""
+    column, tested = place
+    shown = [one for one in own if one.network.test or not tested]
+    if not shown:
+        return
+    # sides alone do not tell cascades apart
+    name = f"{own[0].network.method.partition(' at ')[0]}, {own[0].network.costs['params'] / 1e6:.3g} M params"
+    common: dict[str, Any] = {"legendgroup": name, "row": 1, "col": column}
+    curve = mean_curve(seeds[shown[0].network.id], tested=tested)
+    line = {"color": colour, "width": 2}
     figure.add_scatter(
-        x=[float(np.mean(points))],
-        y=[100 * score.mean],
-        error_y={"array": [100 * (score.std or 0.0)]},
+        x=curve.macs, y=100 * curve.accuracy, name=name, showlegend=not tested, line=line, mode="lines", **common
+    )
+    points = [_chosen(one, tested=tested) for one in shown]
+    figure.add_scatter(
+        x=[macs for macs, _, _ in points],
+        y=[100 * mean for _, mean, _ in points],
+        error_y={"array": [100 * std for _, _, std in points], "thickness": 1},
+        text=[one.network.method for one in shown],
         name=f"{name}, chosen",
-        legendgroup=name,
         showlegend=False,
         marker={"color": colour, "size": 11, "symbol": "diamond"},
         mode="markers",
-        row=1,
-        col=1,
+        **common,
     )
 
 
-def _macs(point: SeedPoint, *, tested: bool) -> float:
-    if tested and point.test is not None:
-        return point.test.macs / point.test_images
-    return point.validation.macs / point.images
+def _chosen(one: DynamicNetwork, *, tested: bool) -> tuple[float, float, float]:
+    """Expected MACs, mean accuracy, its standard deviation."""
+    score = one.network.test if tested and one.network.test else one.network.final
+    macs = [point.expected_macs(tested=tested) for point in one.points]
+    return float(np.mean(macs)), score.mean, score.std or 0.0
 
 
-def _add_singles(figure: go.Figure, networks: Sequence[ScoredNetwork], *, tested: bool) -> None:
-    scores = [one.test if tested and one.test else one.final for one in networks]
+def _add_singles(figure: go.Figure, networks: Sequence[ScoredNetwork], place: tuple[int, bool]) -> None:
+    column, tested = place
+    scored = [(one, one.test if tested else one.final) for one in networks]
+    shown = [(one, score) for one, score in scored if score is not None]
     figure.add_scatter(
-        x=[one.costs["macs"] for one in networks],
-        y=[100 * score.mean for score in scores],
-        error_y={"array": [100 * (score.std or 0.0) for score in scores], "thickness": 1},
-        text=[f"{one.method}, {one.resolution} px" for one in networks],
+        x=[one.costs["macs"] for one, _ in shown],
+        y=[100 * score.mean for _, score in shown],
+        error_y={"array": [100 * (score.std or 0.0) for _, score in shown], "thickness": 1},
+        text=[f"{one.method}, {one.resolution} px" for one, _ in shown],
         name="all of it for every image",
-        marker={"color": "grey", "symbol": "star"},
+        legendgroup="single",
+        showlegend=not tested,
+        marker={"color": "grey", "symbol": "star", "size": 9},
         mode="markers",
         row=1,
-        col=1,
+        col=column,
     )
 
 
-def _add_shares(figure: go.Figure, dynamic: Sequence[DynamicNetwork], *, tested: bool) -> None:
-    shares: list[list[float]] = []
-    for one in dynamic:
-        rows = [
-            answered(point.test, point.test_images)
-            if tested and point.test
-            else answered(point.validation, point.images)
-            for point in one.points
-        ]
-        shares.append(np.mean(rows, axis=0).tolist())
+def _add_shares(figure: go.Figure, dynamic: Sequence[DynamicNetwork], column: int) -> None:
+    shares = [np.mean([answered(point.validation, point.images) for point in one.points], axis=0) for one in dynamic]
     names = [one.network.method for one in dynamic]
-    for exit_ in range(max(map(len, shares))):
+    most = max(map(len, shares))
+    for exit_, colour in enumerate(sample_colorscale("Blues", np.linspace(0.25, 0.95, most).tolist())):
         figure.add_bar(
-            x=names,
-            y=[100 * own[exit_] if exit_ < len(own) else 0 for own in shares],
+            x=[100 * float(own[exit_]) if exit_ < len(own) else 0 for own in shares],
+            y=names,
+            orientation="h",
             name=f"exit {exit_ + 1}",
-            marker={"color": sample_colorscale("Viridis", [exit_ / max(1, max(map(len, shares)) - 1)])[0]},
+            legendgroup="exits",
+            marker={"color": colour},
             row=1,
-            col=2,
+            col=column,
         )
+    figure.update_xaxes(title_text="images in %", range=[0, 100], row=1, col=column)
+    figure.update_yaxes(autorange="reversed", side="right", row=1, col=column)

@@ -139,19 +139,30 @@ def grid(
 
 def dynamic(
     name: options.Name,
+    macs: Annotated[
+        str | None, typer.Option(metavar="N", help="The most accurate thresholds at so many expected MACs, as 2M.")
+    ] = None,
+    accuracy: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="The cheapest thresholds of this validation accuracy.")
+    ] = None,
     draw: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw accuracy against MACs as .html.")] = None,
     as_json: options.AsJson = False,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Show MSNets and cascades of a search: thresholds, what each exit answers, accuracy against expected MACs."""
-    from nas.show_dynamic import draw_dynamic, load_dynamic, print_dynamic
+    from nas.show_dynamic import draw_dynamic, grant, load_dynamic, print_dynamic, print_granted, read_wish
 
-    found, front = load_dynamic(name, storage)
+    wish = read_wish(macs, accuracy)
+    found = load_dynamic(name, storage, scores=wish is not None or draw is not None)
+    granted = grant(found, wish) if wish else []
     if draw is not None:
-        draw_dynamic(found, front, draw)
+        draw_dynamic(found, draw)
     if as_json:
-        typer.echo(json.dumps([one.to_json() for one in found], indent=2))
+        typer.echo(json.dumps(granted if wish else [one.to_json() for one in found.networks], indent=2))
         return
-    print_dynamic(Console(), found, front)
+    if wish:
+        print_granted(Console(), granted, wish)
+    else:
+        print_dynamic(Console(), found)
     if draw is not None:
         typer.echo(f"wrote {draw}")

@@ -1,34 +1,153 @@
 """What `nas dynamic` shows and draws."""
 
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from dashboards import Front, read_front
-from dashboards.dynamic import DynamicNetwork, SeedPoint, answered, dynamic_figure, read_dynamic
+from dashboards.dynamic import dynamic_figure
+from dashboards.dynamic_points import DynamicNetwork, SeedPoint, SeedScores, answered, read_dynamic, read_seeds
+from dashboards.front import Score
 from nas.show import percent
 from nas.show_descent import write_figure
 from nas.tables import make_table, short_number
 from search_spaces import LATENCY, LATENCY_WORST, MACS_WORST, NasError
+from trials.fields import parse_number
 from trials.store import Store
+from trials.thresholds import Frontier, OperatingPoint, ThresholdError
 
 
-def load_dynamic(name: str, storage: str) -> tuple[list[DynamicNetwork], Front]:
-    """The dynamic networks of a search, and its front; raises NasError where it has none."""
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an operating point must keep: at most so many expected MACs, or at least this accuracy (0 to 1)."""
+
+    macs: float | None = None
+    accuracy: float | None = None
+
+    def point(self, frontier: Frontier) -> OperatingPoint:
+        """The most accurate one, or the cheapest, on validation. Raises ThresholdError where none is."""
+        if self.macs is not None:
+            return frontier.most_accurate(self.macs)
+        assert self.accuracy is not None, "a wish wants one of the two"
+        return frontier.cheapest(self.accuracy)
+
+    def __str__(self) -> str:
+        if self.macs is not None:
+            return f"at most {self.macs:,.15g} expected MACs"
+        return f"validation accuracy of at least {self.accuracy:.15g}"
+
+
+def read_wish(macs: str | None, accuracy: float | None) -> Wish | None:
+    """What was asked for, if anything; raises NasError for both, and for what no network can keep."""
+    if macs is None and accuracy is None:
+        return None
+    if macs is not None and accuracy is not None:
+        raise NasError("--macs and --accuracy must not both be given; leave one out")
+    if accuracy is not None and not 0 < accuracy <= 1:
+        raise NasError(f"--accuracy must be a share above 0 and at most 1, but is {accuracy:g}")
+    if macs is None:
+        return Wish(accuracy=accuracy)
+    try:
+        number = parse_number(macs)
+    except ValueError as error:
+        raise NasError(f"--macs must be a number such as 2M, but is {macs!r}") from error
+    if not 0 < number < inf:
+        raise NasError(f"--macs must be above 0, but is {macs}")
+    return Wish(macs=float(number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamics:
+    """The dynamic networks of a search, and their kept scores by id, where these were read."""
+
+    networks: list[DynamicNetwork]
+    front: Front
+    seeds: dict[str, tuple[SeedScores, ...]]
+
+
+def load_dynamic(name: str, storage: str, *, scores: bool) -> Dynamics:
+    """The dynamic networks of a search; raises NasError where it has none, or kept scores are wanted and lost."""
     with Store(storage) as store:
         front = read_front(store, name)
         found = read_dynamic(store, front)
-    if not found:
-        raise NasError(
-            f"search {name!r} must have dynamic networks to show them, but has none: put msnet or cascade among its "
-            "methods, and run nas search to its end"
-        )
-    return found, front
+        if not found:
+            raise NasError(
+                f"search {name!r} must have dynamic networks to show them, but has none: put msnet or cascade among "
+                "its methods, and run nas search to its end"
+            )
+        seeds = {one.network.id: read_seeds(store, one.network) for one in found} if scores else {}
+    return Dynamics(networks=found, front=front, seeds=seeds)
 
 
-def print_dynamic(console: Console, found: list[DynamicNetwork], front: Front) -> None:
+def grant(found: Dynamics, wish: Wish) -> list[dict[str, Any]]:
+    """For each network and seed the operating point that validation chooses, and what it gives on both splits.
+
+    Networks that differ in their bound alone stand there once. Raises ThresholdError where no network keeps the wish.
+    """
+    rows, reasons = [], []
+    for one in {one.network.stages: one for one in reversed(found.networks)}.values():
+        points = []
+        try:
+            for seed in found.seeds[one.network.id]:
+                point = wish.point(seed.frontier)
+                splits = {"validation": point, "test": seed.on_test(point)}
+                points.append(
+                    {"seed": seed.seed, "thresholds": point.thresholds}
+                    | {name: _figures(split) for name, split in splits.items() if split is not None}
+                )
+        except ThresholdError as error:
+            reasons.append(error)
+            continue
+        method = one.network.method.partition(" at ")[0]
+        rows.append({"id": one.network.id, "method": method, "params": one.network.costs["params"], "points": points})
+    if not rows:
+        raise reasons[0]
+    return rows[::-1]
+
+
+def _figures(point: OperatingPoint) -> dict[str, float]:
+    return {"accuracy": point.accuracy, "expected_macs": point.expected_macs}
+
+
+def print_granted(console: Console, rows: list[dict[str, Any]], wish: Wish) -> None:
+    """A row for each network: means over its seeds, and the spread of accuracy."""
+    table = make_table(
+        "network",
+        "params",
+        "above",
+        "validation",
+        "MACs",
+        "test",
+        "MACs",
+        title=f"{wish}, accuracy in %",
+        left=("network",),
+    )
+    for row in rows:
+        cells = []
+        for split in ("validation", "test"):
+            own = [point[split] for point in row["points"] if split in point]
+            accuracy = Score(by_seed=dict(enumerate(one["accuracy"] for one in own)), images=0)
+            macs = short_number(float(np.mean([one["expected_macs"] for one in own])), digits=4) if own else ""
+            cells += [percent(accuracy) if own else "", macs]
+        thresholds = np.mean([point["thresholds"] for point in row["points"]], axis=0)
+        above = ", ".join(f"{threshold:.3f}" for threshold in thresholds)
+        table.add_row(row["method"], short_number(row["params"], digits=4), above, *cells)
+    console.print(table)
+    console.print(
+        "thresholds are chosen on validation, seed by seed, and applied to test as they are; test only of networks "
+        "that the search scored there",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_dynamic(console: Console, dynamics: Dynamics) -> None:
     """A row for each network with its costs, then one for each exit of it."""
+    found, front = dynamics.networks, dynamics.front
     timed = any(LATENCY in one.network.costs for one in found)
     columns = ("network", "params", "MACs", "at worst", *(("ms", "worst") if timed else ()), "validation", "test")
     table = make_table(*columns, title=f"{front.name}: dynamic networks, accuracy in %", left=("network",))
@@ -73,6 +192,6 @@ def _exits(points: tuple[SeedPoint, ...]) -> list[list[str]]:
     ]
 
 
-def draw_dynamic(found: list[DynamicNetwork], front: Front, path: Path) -> None:
+def draw_dynamic(found: Dynamics, path: Path) -> None:
     """The picture as one file that opens without a network."""
-    write_figure(dynamic_figure(found, front), path)
+    write_figure(dynamic_figure(found.networks, found.seeds, found.front), path)

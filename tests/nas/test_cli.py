@@ -24,7 +24,7 @@ COMMANDS = {
     ],
     "descent": ["name", "--fit", "--iteration", "--draw", "--json", "--storage"],
     "grid": ["name", "--draw", "--json", "--storage"],
-    "dynamic": ["name", "--draw", "--json", "--storage"],
+    "dynamic": ["--accuracy", "--draw", "--json", "--macs", "--storage", "name"],
     "scale": [
         "network", "--fit", "--params", "--macs", "--activation", "--resolution", "--classes", "--channels",
         "--multiple", "--floor", "--allow-code", "--json",

@@ -140,6 +140,10 @@ def test_dynamic_is_listed_and_drawn(searched: Path, networks: list[dict[str, An
     shown = run_nas(searched, "dynamic", "small", "--draw", "dynamic.html")
     assert "expected calibration error" in shown.stdout
     assert (searched / "dynamic.html").stat().st_size > 1e6
+    granted = json.loads(run_nas(searched, "dynamic", "small", "--accuracy", "0.3", "--json").stdout)
+    for point in (point for row in granted for point in row["points"]):
+        assert point["validation"]["accuracy"] >= 0.3
+        assert set(point["test"]) == {"accuracy", "expected_macs"}
     none = run_nas(searched, "dynamic", "nowhere")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
 
