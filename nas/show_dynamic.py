@@ -159,15 +159,15 @@ def print_dynamic(console: Console, dynamics: Dynamics) -> None:
         table.add_row(network.method, *(short_number(cost, digits=4) for cost in costs), *times, *scores)
     console.print(table)
     exits = make_table(
-        "network", "exit", "answers", "above", "temperature", "error", "calibrated", title="exits", left=("network",)
+        "network", "exit", "answers", "above", "temperature", "ECE", "after", title="exits", left=("network",)
     )
     for one in found:
         for i, cells in enumerate(_exits(one.points)):
             exits.add_row(one.network.method if i == 0 else "", str(i + 1), *cells)
     console.print(exits)
     console.print(
-        "means over seeds; answers: share of the images, on test where that is known; error: expected calibration "
-        "error before and after the temperature, on validation",
+        "means over seeds; answers: share of the images, on test where that is known; ECE: expected calibration "
+        "error on validation, before and after the temperature",
         highlight=False,
         soft_wrap=True,
     )
