@@ -197,19 +197,32 @@ def verify(
 
 @app.command(epilog="Example: nas dashboard --port 8080")
 def dashboard(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default this machine's browsers alone reach it.")
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name under which a proxy in front of it is opened.")
+    ] = None,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Browse all searches in optuna-dashboard, on this machine alone."""
-    from dashboards.serve import HOST, make_dashboard
+    """Browse all searches in optuna-dashboard, with the token of the printed address."""
+    from dashboards.door import choose_token
+    from dashboards.serve import exposed, make_dashboard
     from trials.store import Store
 
-    with Store(storage) as store, make_dashboard(store, port) as server:
-        typer.echo(f"http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            typer.echo("stopped")
+    token, fresh = choose_token(dict(os.environ))
+    with Store(storage) as store:
+        server, door = make_dashboard(store, port, token=token, host=host, names=tuple(allow_host or ()))
+        with server:
+            shown = token if fresh else "..., the token that you gave"
+            typer.echo(f"{door.address}?token={shown} (Ctrl-C ends it)")
+            if warning := exposed(door):
+                typer.echo(warning)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                typer.echo("stopped")
 
 
 app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")(cli_networks.cost)

@@ -17,7 +17,7 @@ COMMANDS = {
     "front": ["--json", "--storage", "name"],
     "export": ["--force", "--output", "--storage", "name"],
     "verify": ["--json", "--score", "path"],
-    "dashboard": ["--port", "--storage"],
+    "dashboard": ["--allow-host", "--host", "--port", "--storage"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
