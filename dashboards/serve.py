@@ -62,7 +62,8 @@ def exposed(door: Door) -> str:
         return ""
     return (
         f"EXPOSED on {door.host}: whoever reaches port {door.port} of this machine over the network and has the token "
-        "can see, change and delete every search; token and pages travel unencrypted. docs/security.md: a proxy with TLS."
+        "can see, change and delete every search; token and pages travel unencrypted. Put a proxy with TLS in front of "
+        "it (docs/security.md)."
     )
 
 
