@@ -36,11 +36,13 @@ os.environ.update(
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray
+from ray.job_config import JobConfig
 
 from search_spaces import NasError
 from trials.data import Dataset
 from trials.job import AnyJob, JobFailure, Outcome, read_job, read_result
 from trials.loop import try_jobs
+from trials.ray_token import mend_token_file, token_path
 
 DIED = "the worker process died (out of memory, or killed)"
 
@@ -146,9 +148,12 @@ def check_gpus(workers: int, share: float) -> None:
 
 
 def _start_ray(workers: int, *, gpus: bool) -> None:
+    mend_token_file(token_path())
     try:
         ray.init(
             address="local",  # never a cluster that happens to run on this machine
+            # otherwise workers look for modules in the working folder first: a torch.py there would be run
+            job_config=JobConfig(_client_job=True),
             num_cpus=workers,
             num_gpus=None if gpus else 0,
             resources={"trial": workers},  # what Tune counts: its trials compute nothing
