@@ -183,12 +183,18 @@ def export(
 def verify(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
     score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Where the images are now, as data.source of a spec.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(metavar="FOLDER", help="Of torchvision's datasets.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Rebuild an exported network, count its costs again, check its weights."""
     from nas.verify import print_verified, verify_export
 
-    verified = verify_export(path, score=score)
+    if not score and (data is not None or root is not None):
+        raise NasError("--data and --root are for --score, which is not asked for; add it or leave them out")
+    verified = verify_export(path, score=score, data=data, root=root)
     if as_json:
         typer.echo(json.dumps(verified, indent=2))
     else:

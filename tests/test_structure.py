@@ -25,7 +25,7 @@ ONLY_IN = {
     "optuna": {"trials/store.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
-    "ruamel": {"nas/spec.py"},
+    "ruamel": {"nas/texts.py"},
     "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
     "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
 }

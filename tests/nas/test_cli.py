@@ -16,7 +16,7 @@ COMMANDS = {
     "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
     "export": ["--force", "--output", "--storage", "name"],
-    "verify": ["--json", "--score", "path"],
+    "verify": ["--data", "--json", "--root", "--score", "path"],
     "dashboard": ["--allow-host", "--host", "--port", "--storage"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",

@@ -130,7 +130,7 @@ def test_one_clear_line(place: str, value: Any, message: str) -> None:
         ("!!python/object/apply:os.system ['true']", "must be YAML, but.*could not determine a constructor"),
         ("name: 2024-13-45", "must be YAML, but: month must be in 1..12"),
         ("name: !!float abc", "must be YAML, but"),
-        ("[" * 3000, "must be YAML, but"),
+        ("[" * 3000, "must nest at most 50 deep"),
         ("- 1", "must hold keys such as name, data and base, but holds list"),
         ("", "must hold keys such as name, data and base, but holds NoneType"),
     ],

@@ -47,7 +47,7 @@ def test_file_of_another_user(tmp_path: Path) -> None:
     path = tmp_path / "auth_token"
     path.write_text("theirs")
     os.chown(path, 12345, 12345)
-    with pytest.raises(TokenError, match="must be your own, but .* is of user 12345"):
+    with pytest.raises(TokenError, match=r"must be your own, but .* is of user 12345"):
         mend_token_file(path)
 
 
