@@ -15,7 +15,7 @@ from rich.console import Console
 from nas import cli_networks, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
-from search_spaces import NasError
+from search_spaces import NasError, one_line
 
 app = typer.Typer(
     name="nas",
@@ -243,7 +243,5 @@ def main() -> None:
     try:
         app()
     except NasError as error:
-        line = " ".join(str(error).split())
-        printable = "".join(character if character.isprintable() else "?" for character in line)
-        typer.echo(f"error: {printable}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)

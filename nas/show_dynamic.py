@@ -7,8 +7,8 @@ from rich.console import Console
 
 from dashboards import Front, read_front
 from dashboards.dynamic import DynamicNetwork, SeedPoint, answered, dynamic_figure, read_dynamic
+from nas.figures import write_figure
 from nas.show import percent
-from nas.show_descent import write_figure
 from nas.tables import make_table, short_number
 from search_spaces import LATENCY, LATENCY_WORST, MACS_WORST, NasError
 from trials.store import Store

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from platformdirs import user_cache_path
 
-from search_spaces import content_id
+from search_spaces import content_id, one_line
 from trials.data import DataError, DataSettings, SourceImage, SplitName, fingerprint_of
 from trials.image_source import list_folder, read_source
 from trials.torchvision_source import TORCHVISION
@@ -160,7 +160,7 @@ def _write_pixels(settings: DataSettings, path: Path) -> _Found:
     with path.open("wb") as file:
         for image, pixels in _decoded(read_source(settings.source, settings.root), settings.side):
             if pixels is None:
-                found.unreadable.append(image.name)
+                found.unreadable.append(one_line(image.name))
                 continue
             _check_side(found, image.name, pixels)
             found.grey = found.grey and len(pixels) == 1
