@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import nas
 from nas import cli_networks, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
@@ -44,28 +45,24 @@ def _options(
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")
 def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json: options.AsJson = False) -> None:
     """Show what a search would train, without training."""
-    from nas.estimate import estimate_pruning, estimate_seconds
-    from nas.plan import make_plan
+    from nas.estimate import with_estimate
     from nas.plan_table import print_plan
     from nas.tables import duration
     from trials.step_times import StepTimes
 
-    checked = read_spec(spec)
-    made = make_plan(checked, allow_code=allow_code, latency_of=latency_of(checked))
-    if as_json:
-        seconds = estimate_seconds(made, StepTimes(), measure_step)
-        listing = made.to_json() | {"estimated_seconds": seconds}
-        if made.prunings:
-            listing["pruning_seconds"] = estimate_pruning(made, StepTimes(), measure_step)
-        typer.echo(json.dumps(listing, indent=2))
-        return
+    made = nas.plan(spec, allow_code=allow_code, estimate=False)
     console = Console()
-    print_plan(console, made)
-    seconds = estimate_seconds(made, StepTimes(), measure_step)
+    if not as_json:
+        print_plan(console, made)  # before a step is timed, which may take seconds
+    timed = with_estimate(made, StepTimes(), measure_step)
+    if as_json:
+        typer.echo(json.dumps(timed.to_json(), indent=2))
+        return
     workers = made.problem.spec.search.workers
-    console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
-    if made.prunings:
-        pruning = duration(estimate_pruning(made, StepTimes(), measure_step))
+    seconds = duration(timed.estimated_seconds or 0.0)
+    console.print(f"about {seconds} on {workers} workers of one core each, from a measured training step")
+    if timed.pruning_seconds is not None:
+        pruning = duration(timed.pruning_seconds)
         console.print(f"and at most about {pruning} of pruning, if later networks take as long a step as the base")
 
 
@@ -109,7 +106,7 @@ def search(
     flags = f"{' --local' if local else ''}{' --allow-code' if allow_code else ''}"
     again = f"nas search {shlex.quote(str(spec))}{flags}"
     try:
-        from nas.plan import make_plan
+        from nas.planning import make_plan
 
         checked = read_spec(spec)
         # a spec that cannot be planned is told before torch and Ray take seconds to load
@@ -144,15 +141,11 @@ def search(
 @app.command(epilog="Example: nas front digits-14px")
 def front(name: options.Name, as_json: options.AsJson = False, storage: options.Storage = DEFAULT_STORAGE) -> None:
     """Show the front of a search, the base beside it, and the winner."""
-    from dashboards import make_study_rows, read_front
     from nas.show import print_front
-    from trials.store import Store
 
-    with Store(storage) as store:
-        found = read_front(store, name)
+    found = nas.front(name, storage)
     if as_json:
-        study = {"study": [row.to_json() for row in make_study_rows(found.study)]} if found.study else {}
-        typer.echo(json.dumps(found.to_json() | study, indent=2))
+        typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_front(Console(), found)
 

@@ -13,7 +13,7 @@ from sqlalchemy import LargeBinary, MetaData, PickleType, create_engine
 
 from dashboards import read_front
 from nas.networks import load_network
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.spec import parse_spec
 from search_spaces import NasError
 from tests.conftest import SMALL, run_nas, write_spec

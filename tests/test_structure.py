@@ -48,6 +48,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "trials/ray_workers.py",
     "nas/cli.py",
     "nas/cli_networks.py",
+    "nas/cost_report.py",
     "nas/__init__.py",
     "nas/networks.py",
     "nas/once.py",

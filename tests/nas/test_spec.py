@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.method_spec import CompensationSpec
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.spec import Spec, parse_spec, read_spec
 from nas.spec_errors import SpecError
 from search_spaces import NasError
