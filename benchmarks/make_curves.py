@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from benchmarks.quickstart import quickstart
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.problem import Candidate
 from nas.spec import Spec
 from search_spaces import COSTS

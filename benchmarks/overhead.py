@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
-from nas.plan import make_plan
-from nas.search import Search
+from nas.planning import make_plan
+from nas.search_loop import Search
 from nas.spec import parse_spec
 from nas.start import workers_of
 from trials.dataset import load_dataset

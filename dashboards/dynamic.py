@@ -12,7 +12,8 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from dashboards.dynamic_points import DynamicNetwork, SeedScores, answered, mean_curve
-from dashboards.front import Front, ScoredNetwork
+from dashboards.front import Front
+from dashboards.scored import ScoredNetwork
 
 
 def dynamic_figure(

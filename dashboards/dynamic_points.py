@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboards.front import Front, ScoredNetwork
+from dashboards.front import Front
+from dashboards.scored import ScoredNetwork
 from trials.calibration import confidences
 from trials.job import JobResult, RouteFigures
 from trials.route_job import RouteJob

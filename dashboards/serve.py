@@ -1,20 +1,18 @@
-"""optuna-dashboard on our database, on the loopback address, for this machine's own browser alone."""
+"""optuna-dashboard on our database: on the loopback address unless told otherwise, behind `dashboards.door`."""
 
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Iterable
 from socketserver import ThreadingMixIn
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna_dashboard import wsgi
 
+from dashboards.door import Door, Environ, Start
 from search_spaces import NasError
 from trials.store import Store
 
 HOST = "127.0.0.1"
-_Environ: TypeAlias = dict[str, Any]
-_Start: TypeAlias = Callable[..., Any]
-_App: TypeAlias = Callable[[_Environ, _Start], Iterable[bytes]]
+LOOPBACK = (HOST, "localhost", "::1")
 
 
 class ServeError(NasError):
@@ -25,41 +23,50 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = 60  # s without a byte: a connection that says nothing keeps no thread for ever
+
     def log_message(self, *_: object) -> None:
         """The page polls every few seconds; a line for each would bury the address."""
 
 
-def only_own_pages(app: _App, port: int) -> _App:
-    """Refuses requests that name another host or come from another site's page.
+def make_dashboard(
+    store: Store, port: int, *, token: str, host: str = HOST, names: tuple[str, ...] = ()
+) -> tuple[WSGIServer, Door]:
+    """A server of the dashboard, bound but not yet serving, and the door to it; port 0 takes a free one.
 
-    optuna-dashboard checks neither, so without this any page open in the browser could delete a study
-    (cross-site requests, or a foreign name that resolves to the loopback address).
+    `names` are hosts that it is known by beside `host`, as of a proxy. Raises ServeError for an address that is not
+    free, or none of this machine; DoorError for a name that is none.
     """
-    hosts = {f"{HOST}:{port}", f"localhost:{port}"} | ({HOST, "localhost"} if port == 80 else set())
-
-    def guarded(environ: _Environ, start: _Start) -> Iterable[bytes]:
-        origin = environ.get("HTTP_ORIGIN")
-        foreign = origin is not None and urlsplit(origin).netloc not in hosts
-        if environ.get("HTTP_HOST") not in hosts or foreign:
-            start("403 Forbidden", [("Content-Type", "text/plain")])
-            return [f"Open http://{HOST}:{port}/ in a browser on this machine.\n".encode()]
-        return app(environ, start)
-
-    return guarded
-
-
-def make_dashboard(store: Store, port: int) -> WSGIServer:
-    """A server of the dashboard, bound but not yet serving; port 0 takes a free one."""
+    Door(host=host, port=port, token=token, names=names)  # before anything listens
+    kind = _Server6 if ":" in host else _Server
     try:
-        server = make_server(HOST, port, _no_page, server_class=_Server, handler_class=_Quiet)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-        raise ServeError(f"port {port} must be free on {HOST}, but: {reason}; choose another with --port") from error
-    server.set_app(only_own_pages(wsgi(store.optuna_storage), server.server_port))
-    return server
+        server = make_server(host, port, _no_page, server_class=kind, handler_class=_Quiet)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port or address"
+        raise ServeError(
+            f"port {port} must be free on {host}, but: {reason}; choose another with --port or --host"
+        ) from error
+    door = Door(host=host, port=server.server_port, token=token, names=names)
+    server.set_app(door.guard(wsgi(store.optuna_storage)))
+    return server, door
 
 
-def _no_page(environ: _Environ, start: _Start) -> Iterable[bytes]:
+def exposed(door: Door) -> str:
+    """Who else can reach it, in plain words; nothing where it listens on the loopback address alone."""
+    if door.host in LOOPBACK:
+        return ""
+    return (
+        f"EXPOSED on {door.host}: whoever reaches port {door.port} of this machine over the network and has the token "
+        "can see, change and delete every search; token and pages travel unencrypted. Put a proxy with TLS in front of "
+        "it (docs/security.md)."
+    )
+
+
+def _no_page(environ: Environ, start: Start) -> Iterable[bytes]:
     start("503 Service Unavailable", [])
     return []

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from filelock import FileLock, Timeout
 
-from nas.plan import Plan
+from nas.planning import Plan
 from nas.problem import Candidate
 from nas.spec import Spec, parse_spec
 from search_spaces import NasError

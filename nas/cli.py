@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import nas
 from nas import cli_networks, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
-from search_spaces import NasError
+from search_spaces import NasError, one_line
 
 app = typer.Typer(
     name="nas",
@@ -44,28 +45,24 @@ def _options(
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")
 def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json: options.AsJson = False) -> None:
     """Show what a search would train, without training."""
-    from nas.estimate import estimate_pruning, estimate_seconds
-    from nas.plan import make_plan
+    from nas.estimate import with_estimate
     from nas.plan_table import print_plan
     from nas.tables import duration
     from trials.step_times import StepTimes
 
-    checked = read_spec(spec)
-    made = make_plan(checked, allow_code=allow_code, latency_of=latency_of(checked))
-    if as_json:
-        seconds = estimate_seconds(made, StepTimes(), measure_step)
-        listing = made.to_json() | {"estimated_seconds": seconds}
-        if made.prunings:
-            listing["pruning_seconds"] = estimate_pruning(made, StepTimes(), measure_step)
-        typer.echo(json.dumps(listing, indent=2))
-        return
+    made = nas.plan(spec, allow_code=allow_code, estimate=False)
     console = Console()
-    print_plan(console, made)
-    seconds = estimate_seconds(made, StepTimes(), measure_step)
+    if not as_json:
+        print_plan(console, made)  # before a step is timed, which may take seconds
+    timed = with_estimate(made, StepTimes(), measure_step)
+    if as_json:
+        typer.echo(json.dumps(timed.to_json(), indent=2))
+        return
     workers = made.problem.spec.search.workers
-    console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
-    if made.prunings:
-        pruning = duration(estimate_pruning(made, StepTimes(), measure_step))
+    seconds = duration(timed.estimated_seconds or 0.0)
+    console.print(f"about {seconds} on {workers} workers of one core each, from a measured training step")
+    if timed.pruning_seconds is not None:
+        pruning = duration(timed.pruning_seconds)
         console.print(f"and at most about {pruning} of pruning, if later networks take as long a step as the base")
 
 
@@ -109,7 +106,7 @@ def search(
     flags = f"{' --local' if local else ''}{' --allow-code' if allow_code else ''}"
     again = f"nas search {shlex.quote(str(spec))}{flags}"
     try:
-        from nas.plan import make_plan
+        from nas.planning import make_plan
 
         checked = read_spec(spec)
         # a spec that cannot be planned is told before torch and Ray take seconds to load
@@ -144,15 +141,11 @@ def search(
 @app.command(epilog="Example: nas front digits-14px")
 def front(name: options.Name, as_json: options.AsJson = False, storage: options.Storage = DEFAULT_STORAGE) -> None:
     """Show the front of a search, the base beside it, and the winner."""
-    from dashboards import make_study_rows, read_front
     from nas.show import print_front
-    from trials.store import Store
 
-    with Store(storage) as store:
-        found = read_front(store, name)
+    found = nas.front(name, storage)
     if as_json:
-        study = {"study": [row.to_json() for row in make_study_rows(found.study)]} if found.study else {}
-        typer.echo(json.dumps(found.to_json() | study, indent=2))
+        typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_front(Console(), found)
 
@@ -192,12 +185,18 @@ def export(
 def verify(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
     score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Where the images are now, as data.source of a spec.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(metavar="FOLDER", help="Of torchvision's datasets.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Rebuild an exported network, count its costs again, check its weights."""
     from nas.verify import print_verified, verify_export
 
-    verified = verify_export(path, score=score)
+    if not score and (data is not None or root is not None):
+        raise NasError("--data and --root are for --score, which is not asked for; add it or leave them out")
+    verified = verify_export(path, score=score, data=data, root=root)
     if as_json:
         typer.echo(json.dumps(verified, indent=2))
     else:
@@ -206,19 +205,32 @@ def verify(
 
 @app.command(epilog="Example: nas dashboard --port 8080")
 def dashboard(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default this machine's browsers alone reach it.")
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name under which a proxy in front of it is opened.")
+    ] = None,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Browse all searches in optuna-dashboard, on this machine alone."""
-    from dashboards.serve import HOST, make_dashboard
+    """Browse all searches in optuna-dashboard, with the token of the printed address."""
+    from dashboards.door import choose_token
+    from dashboards.serve import exposed, make_dashboard
     from trials.store import Store
 
-    with Store(storage) as store, make_dashboard(store, port) as server:
-        typer.echo(f"http://{HOST}:{server.server_port}/ (Ctrl-C ends it)")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            typer.echo("stopped")
+    token, fresh = choose_token(dict(os.environ))
+    with Store(storage) as store:
+        server, door = make_dashboard(store, port, token=token, host=host, names=tuple(allow_host or ()))
+        with server:
+            shown = token if fresh else "..., the token that you gave"
+            typer.echo(f"{door.address}?token={shown} (Ctrl-C ends it)")
+            if warning := exposed(door):
+                typer.echo(warning)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                typer.echo("stopped")
 
 
 app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")(cli_networks.cost)
@@ -233,7 +245,5 @@ def main() -> None:
     try:
         app()
     except NasError as error:
-        line = " ".join(str(error).split())
-        printable = "".join(character if character.isprintable() else "?" for character in line)
-        typer.echo(f"error: {printable}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import nas
 from nas import options
 from nas.spec import DEFAULT_STORAGE
 from search_spaces import NasError
@@ -30,27 +31,23 @@ def cost(  # noqa: PLR0913, PLR0917
     as_json: options.AsJson = False,
 ) -> None:
     """Count what a network costs, exactly, at any width and resolution."""
-    from dataclasses import replace
-
-    from nas.cost_report import make_report, print_report
+    from nas.cost_report import print_report
 
     if not latency and (batch_size, device) != (None, "cpu"):
         raise NasError("--batch-size and --device are for --latency, which is not asked for; add it or leave them out")
-    report = make_report(
+    report = nas.cost(
         network,
         width=width,
         widths=widths,
-        conventions=tuple(convention or ()),
+        conventions=convention or (),
         resolution=resolution,
         classes=classes,
         channels=channels,
+        latency=latency,
+        batch_size=batch_size,
+        device=device,
         allow_code=allow_code,
     )
-    if latency:
-        from nas.measured import measure_latencies
-
-        measured = measure_latencies(report.architecture, batch_size, device)
-        report = replace(report, latency=tuple(one.to_json() for one in measured))
     if as_json:
         typer.echo(json.dumps(report.to_json(per_layer=per_layer), indent=2))
     else:

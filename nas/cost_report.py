@@ -63,11 +63,13 @@ def make_report(
     width: float | None = None,
     widths: str | None = None,
     conventions: tuple[str, ...] = (),
+    timed: tuple[int | None, str] | None = None,
     **images: Any,
 ) -> CostReport:
     """Count a network; `images` are resolution, classes, channels and allow_code of `load_network`.
 
-    Raises NetworkError for what cannot be, in one line.
+    `timed` is a batch size (None: 1, then 100) and a device on which latency is measured. Raises NetworkError for what
+    cannot be, in one line.
     """
     if width is not None and widths is not None:
         raise NetworkError("only one of --width and --widths may be given, but both are")
@@ -84,7 +86,14 @@ def make_report(
         groups=find_width_groups(architecture),
         convention={name: count_total(architecture, name) for name in names},
         unused=named.unused,
+        latency=() if timed is None else _measured(architecture, *timed),
     )
+
+
+def _measured(architecture: Architecture, batch_size: int | None, device: str) -> tuple[Mapping[str, Any], ...]:
+    from nas.measured import measure_latencies  # torch
+
+    return tuple(one.to_json() for one in measure_latencies(architecture, batch_size, device))
 
 
 def _parse_widths(text: str) -> list[int]:

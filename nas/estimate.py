@@ -1,11 +1,12 @@
 """How long a plan takes, from the measured time of a training step."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from nas.plan import Plan
+from nas.planning import Plan
 from nas.width_spec import PRUNING_METHODS, NeuralScaleSpec
 from search_spaces import Architecture
 from search_spaces.width_groups import find_width_groups
@@ -15,6 +16,15 @@ from trials.step_times import StepTimes
 
 # Ray, and torch in every worker, before the first training, and Ray's end: 7.5 s and 2 s on 2 cores.
 STARTUP_SECONDS = 10.0
+
+
+def with_estimate(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> Plan:
+    """The plan with the seconds that it takes, those of prunings apart."""
+    return replace(
+        plan,
+        estimated_seconds=estimate_seconds(plan, times, measure),
+        pruning_seconds=estimate_pruning(plan, times, measure) if plan.prunings else None,
+    )
 
 
 def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:

@@ -1,5 +1,6 @@
 """The network to use, as one JSON file with its weights beside it; and back to a torch module."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from math import prod
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from dashboards import Front, ScoredNetwork, read_front
-from dashboards.front import Score
+from dashboards.scored import Score
 from nas.export_dynamic import build_dynamic, count_dynamic, read_parts
 from nas.export_format import (
     FORMAT_VERSION,
@@ -27,13 +28,16 @@ from nas.export_format import (
     Training,
     Weights,
 )
+from nas.file_names import is_file_name
 from nas.spec_errors import explain
+from nas.texts import MOST_JSON, TextError, read_text
 from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
 from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
 from trials.files import write_atomically
 from trials.images import Preprocess
+from trials.source_facts import public_name
 from trials.store import Store
 from trials.weights import checkpoint_path, read_bytes, sha256
 
@@ -139,8 +143,7 @@ def export_network(
             origin=job.origin and job.origin.recipe,
         ),
         data=Data(
-            source=spec["data"]["source"],
-            root=spec["data"].get("root", ""),
+            source=public_name(spec["data"]["source"]),
             side=spec["data"].get("side"),
             fingerprint=search.data["fingerprint"],
             split=Split(**spec["data"]["split"]),
@@ -164,7 +167,7 @@ def export_network(
 def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
     """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
     weights = path.with_suffix(".safetensors")
-    if path.suffix != ".json" or not path.name.isprintable() or "\\" in path.name:
+    if path.suffix != ".json" or not is_file_name(weights.name):
         raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
     try:
         if not path.parent.is_dir():
@@ -181,10 +184,9 @@ def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
 def read_export(path: Path) -> ExportedNetwork:
     """The checked content of an exported file; raises ExportError for anything else."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ExportError(f"an exported network must be readable, but {path}: {reason}") from error
+        text = read_text(path, "an exported network must be readable", MOST_JSON)
+    except TextError as error:
+        raise ExportError(str(error)) from error
     try:
         return ExportedNetwork.model_validate_json(text)
     except ValidationError as error:
@@ -201,13 +203,13 @@ def load_export(path: Path) -> LoadedNetwork:
     networks = _checked_networks(path, info)
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
-    tensors = read_weights(path.with_name(info.weights.file), info.weights.sha256)
     with torch.device("meta"):  # takes no memory, however much the file states
         wanted = {
             f"networks.{i}.{name}" if info.dynamic else name: tensor.shape
             for i, architecture in enumerate(networks)
             for name, tensor in build(architecture).state_dict().items()
         }
+    tensors = _read_weights(path.with_name(info.weights.file), info.weights.sha256, wanted.values())
     if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
         held, needed = (sum(map(prod, shapes)) for shapes in ([t.shape for t in tensors.values()], wanted.values()))
         raise ExportError(
@@ -238,6 +240,14 @@ def _checked_networks(path: Path, info: ExportedNetwork) -> list[Architecture]:
     except NetworkError as error:
         raise ExportError(f"{path} must hold a network that can exist: {error}") from error
     return networks
+
+
+def _read_weights(path: Path, sha256: str, shapes: Iterable[torch.Size]) -> dict[str, Tensor]:
+    """The tensors of a file that is about as large as these must be: a larger one is not read."""
+    most = 16 * sum(map(prod, shapes)) + 2**20  # bytes: twice as wide as any type that we write, and their names
+    if path.is_file() and path.stat().st_size > most:
+        raise ExportError(f"weights in {path} must have at most {most:,} bytes, but have {path.stat().st_size:,}")
+    return read_weights(path, sha256)
 
 
 def _check_counts(path: Path, info: ExportedNetwork, networks: list[Architecture]) -> None:

@@ -97,8 +97,8 @@ class Split(_Part):
 class Data(_Part):
     """The images."""
 
-    source: str = Field(description="Name of the dataset, or the file or folder that it was read from.")
-    root: str = Field("", description="Folder of torchvision's datasets.")
+    source: str = Field(description="Name of the dataset, or of the file or folder that it was read from.")
+    root: str = Field("", description="Empty; in older files the folder of torchvision's datasets, which is not used.")
     side: int | None = Field(None, description="Side to which images were brought when decoded, if not their own.")
     fingerprint: str = Field(description="SHA-256 of all images and labels.")
     split: Split = Field(description="Shares and seed.")

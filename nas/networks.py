@@ -4,7 +4,6 @@ Only the last three need torch, so it is imported where they do.
 """
 
 import importlib
-import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -13,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from nas.texts import TextError, read_json
 from search_spaces import Architecture, NetworkError
 from search_spaces.edits import with_channels, with_classes, with_resolution
 from search_spaces.ops import LARGEST
@@ -80,10 +80,9 @@ def _check_name(text: str) -> None:
 
 def _read_network(path: Path) -> Architecture:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise NetworkError(f"a network must be a readable JSON file, but {path}: {reason}") from error
+        data = read_json(path, "a network must be a readable JSON file")
+    except TextError as error:
+        raise NetworkError(str(error)) from error
     try:
         return Architecture.from_json(data.get("architecture", data) if isinstance(data, dict) else data)
     except NetworkError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.plan import Plan
+from nas.planning import Plan
 from nas.problem import Candidate
 from nas.tables import make_table
 from search_spaces import LATENCY, Architecture

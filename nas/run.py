@@ -9,8 +9,8 @@ from rich.console import Console
 
 from dashboards import Front, read_front
 from nas.begin import lock_search
-from nas.plan import Plan
-from nas.search import Search
+from nas.planning import Plan
+from nas.search_loop import Search
 from nas.show import ProgressView
 from nas.start import workers_of
 from trials.dataset import load_dataset

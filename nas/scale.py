@@ -1,6 +1,5 @@
 """Widths for a budget from a stored fit: what `nas scale` prints."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor, isfinite
@@ -12,6 +11,7 @@ from rich.console import Console
 from nas.networks import load_network
 from nas.problem import parse_bound
 from nas.tables import make_table
+from nas.texts import TextError, read_json
 from search_spaces import BudgetError, NetworkError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.power_law import PowerLaw
@@ -59,10 +59,9 @@ def scale_network(
 def read_fit(path: Path) -> PowerLaw:
     """The law that a JSON file holds."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise NetworkError(f"a fit must be a readable JSON file, but {path}: {reason}") from error
+        data = read_json(path, "a fit must be a readable JSON file")
+    except TextError as error:
+        raise NetworkError(str(error)) from error
     try:
         return PowerLaw.from_json(data)
     except NetworkError as error:

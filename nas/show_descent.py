@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from dashboards.descent import DescentData, IterationRow, descent_figure, read_descent_data
+from nas.figures import write_figure
 from nas.tables import duration, make_table, short_number
 from search_spaces import NasError
 from trials.files import write_atomically
@@ -76,10 +76,3 @@ def write_fit(data: DescentData, iteration: int | None, path: Path) -> None:
 def draw_descent(data: DescentData, path: Path) -> None:
     """The picture as one file that opens without a network."""
     write_figure(descent_figure(data), path)
-
-
-def write_figure(figure: Any, path: Path) -> None:
-    """A picture as one .html file that needs no network."""
-    if path.suffix != ".html":
-        raise NasError(f"--draw must name an .html file, but is {path}; a browser can save it as a picture")
-    write_atomically({path: figure.to_html(include_plotlyjs=True, full_html=True).encode()})

@@ -11,9 +11,9 @@ from rich.console import Console
 from dashboards import Front, read_front
 from dashboards.dynamic import dynamic_figure
 from dashboards.dynamic_points import DynamicNetwork, SeedPoint, SeedScores, answered, read_dynamic, read_seeds
-from dashboards.front import Score
+from dashboards.scored import Score
+from nas.figures import write_figure
 from nas.show import percent
-from nas.show_descent import write_figure
 from nas.tables import make_table, short_number
 from search_spaces import LATENCY, LATENCY_WORST, MACS_WORST, NasError
 from trials.fields import parse_number

@@ -7,7 +7,7 @@ from rich.console import Console
 from dashboards import read_front
 from dashboards.grid import grid_figure
 from dashboards.grid_points import GridPoint, Table, cell_text, grid_points, grid_tables, said_scores
-from nas.show_descent import write_figure
+from nas.figures import write_figure
 from nas.tables import make_table
 from search_spaces import NasError
 from trials.store import Store

@@ -14,15 +14,15 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from nas.base import BaseSpec
 from nas.dynamic_spec import DynamicSpec
+from nas.file_names import is_file_name
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
 from nas.resolution_spec import ResolutionSpec
 from nas.spec_errors import SpecError, explain
+from nas.texts import MOST_YAML, TextError, check_letters, parse_yaml, read_text
 from nas.width_spec import PruneSpec, WidthSpec
 from search_spaces import LATENCY
 from trials import DataSettings, Recipe
@@ -45,6 +45,10 @@ def _bound(value: Any) -> str:
 def _safe_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
         raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+    if not is_file_name(value):
+        raise ValueError(
+            "must be a file's name on every system, so it may not end with '.', or be a device's of Windows"
+        )
     return value
 
 
@@ -219,22 +223,21 @@ class Spec(_Section):
 def read_spec(path: Path) -> Spec:
     """The checked spec of a YAML file; raises SpecError with one line for anything else."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SpecError(f"a spec must be a readable YAML file, but {path}: {reason}") from error
-    try:
-        data = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{path} must be YAML, but: {' '.join(str(error).split())[:300]}") from error
-    if not isinstance(data, dict):
-        raise SpecError(f"{path} must hold keys such as name, data and base, but holds {type(data).__name__}")
+        data = parse_yaml(read_text(path, "a spec must be a readable YAML file", MOST_YAML), str(path))
+    except TextError as error:
+        raise SpecError(str(error)) from error
     return parse_spec(data, origin=str(path))
 
 
-def parse_spec(data: dict[str, Any], *, origin: str) -> Spec:
+def parse_spec(data: Any, *, origin: str) -> Spec:
     """The checked spec of plain data; raises SpecError, naming the origin."""
+    if not isinstance(data, dict):
+        raise SpecError(f"{origin} must hold keys such as name, data and base, but holds {type(data).__name__}")
     try:
-        return Spec.model_validate(data)
+        spec = Spec.model_validate(data)
+        check_letters(data, origin)
+        return spec
+    except TextError as error:
+        raise SpecError(str(error)) from error
     except ValidationError as error:
         raise SpecError(f"{origin}: {explain(error, Spec)}") from error

@@ -30,7 +30,7 @@ from search_spaces.cost import (
     layer_costs,
 )
 from search_spaces.coverage import count_coverage
-from search_spaces.errors import BudgetError, FitError, NasError, NetworkError
+from search_spaces.errors import BudgetError, FitError, NasError, NetworkError, one_line
 from search_spaces.ops import Activation, Conv, Dropout, Flatten, Linear, Pool
 from search_spaces.spread import choose_spread
 from search_spaces.windows import relative_miss, window
@@ -73,6 +73,7 @@ __all__ = [
     "count_coverages",
     "count_edited_layers",
     "layer_costs",
+    "one_line",
     "pooled_side",
     "relative_miss",
     "solve",

@@ -15,3 +15,9 @@ class BudgetError(NasError, ValueError):
 
 class FitError(NasError, ValueError):
     """Recorded widths that no power law can be fitted to."""
+
+
+def one_line(text: object) -> str:
+    """What an error, or a file from elsewhere, says: in one line, and without what would steer a terminal."""
+    line = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

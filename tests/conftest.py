@@ -86,8 +86,11 @@ def environment() -> dict[str, str]:
 def finished_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `nas search small.yaml` has run on Ray to its end; tests only read it."""
     folder = tmp_path_factory.mktemp("finished")
+    hostile = folder / "torch.py"  # nobody, and no worker of Ray's, may look for modules in the working folder
+    hostile.write_text("raise ImportError('taken from the working folder')\n")
     done = run_nas(folder, "search", str(write_spec(folder)))
     assert done.returncode == 0, done.stderr
+    hostile.unlink()
     (folder / "stdout.txt").write_text(done.stdout)
     (folder / "stderr.txt").write_text(done.stderr)
     return folder

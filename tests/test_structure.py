@@ -25,7 +25,7 @@ ONLY_IN = {
     "optuna": {"trials/store.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
-    "ruamel": {"nas/spec.py"},
+    "ruamel": {"nas/texts.py"},
     "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
     "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
 }
@@ -49,6 +49,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "nas/cli.py",
     "nas/export_onnx.py",
     "nas/cli_networks.py",
+    "nas/cost_report.py",
     "nas/__init__.py",
     "nas/networks.py",
     "nas/once.py",

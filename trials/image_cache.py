@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from platformdirs import user_cache_path
 
-from search_spaces import content_id
+from search_spaces import content_id, one_line
 from trials.data import DataError, DataSettings, SourceImage, SplitName, fingerprint_of
 from trials.image_source import list_folder, read_source
 from trials.torchvision_source import TORCHVISION
@@ -30,8 +31,12 @@ from trials.torchvision_source import TORCHVISION
 DECODER_VERSION = 2  # raise it when decoding changes pixels
 AHEAD = 64  # images that are read and decoded before they are written
 CHUNK = 1024  # images in memory while channels are dropped
+# of files with our suffixes; Pillow would also give EPS to Ghostscript, whatever a file is called
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MOST_PIXELS = 2**26  # of one image: 8192 x 8192
 SPLIT_CODES: tuple[SplitName | None, ...] = (None, "train", "validation", "test")
 Pixels = NDArray[np.uint8]
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # in threads: no other way is safe in these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ def _open(folder: Path, settings: DataSettings) -> DecodedImages:
     try:
         index = json.loads((folder / "index.json").read_text())
         images = np.memmap(folder / "images.bin", np.uint8, "r", shape=tuple(index["shape"]))
-        labels, codes = np.load(folder / "labels.npy"), np.load(folder / "splits.npy")
+        labels, codes = (np.load(folder / name, allow_pickle=False) for name in ("labels.npy", "splits.npy"))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"decoded images must be whole in {folder}, but: {error}; delete this folder") from error
     _check_share(settings, index["unreadable"], len(labels))
@@ -155,7 +160,7 @@ def _write_pixels(settings: DataSettings, path: Path) -> _Found:
     with path.open("wb") as file:
         for image, pixels in _decoded(read_source(settings.source, settings.root), settings.side):
             if pixels is None:
-                found.unreadable.append(image.name)
+                found.unreadable.append(one_line(image.name))
                 continue
             _check_side(found, image.name, pixels)
             found.grey = found.grey and len(pixels) == 1
@@ -179,18 +184,24 @@ def _decoded(images: Iterable[SourceImage], side: int | None) -> Iterator[tuple[
 
 
 def _decode_image(content: Any, side: int | None) -> Pixels | None:
-    """Pixels [1 or 3, H, W]; None where they cannot be read."""
+    """Pixels [1 or 3, H, W]; None where they cannot be read, or are far more than the file has bytes for."""
     try:
-        image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
+        image = Image.open(io.BytesIO(content), formats=FORMATS) if isinstance(content, bytes) else content
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image.squeeze(-1) if image.ndim == 3 and image.shape[-1] == 1 else image)
+        _check_pixels(*image.size)
         image = _eight_bits(image)
+        if side is not None and image.size != (side, side):
+            image = _crop(image, side)
     except Exception:  # Pillow's readers raise some ten kinds of errors on damaged files
         return None
-    if side is not None and image.size != (side, side):
-        image = _crop(image, side)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"an image must have at most {MOST_PIXELS:,} pixels, but has {width} x {height}")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -205,6 +216,7 @@ def _crop(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     scale = side / min(width, height)
     width, height = max(side, round(width * scale)), max(side, round(height * scale))
+    _check_pixels(width, height)  # a line of pixels would become a wide band
     left, top = (width - side) // 2, (height - side) // 2
     return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
 

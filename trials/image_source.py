@@ -6,7 +6,7 @@ An image comes with its split, if the source has splits of its own, and the name
 import math
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
@@ -14,11 +14,13 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from trials.archives import MOST_IMAGE, image_members, open_archive
 from trials.data import DataError, SourceImage, SplitName
 from trials.torchvision_source import TORCHVISION, read_torchvision
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+LONGEST_LABEL = 1024  # bytes
 # how data sets name their parts
 SPLITS: dict[str, SplitName] = {
     "train": "train",
@@ -59,21 +61,21 @@ def _read_folder(folder: Path) -> Iterator[SourceImage]:
         split, label = place(PurePosixPath(path.as_posix()))
         content = b""
         with suppress(OSError):  # one that may not be read is as one that is damaged
-            content = (folder / path).read_bytes()
+            if (folder / path).stat().st_size <= MOST_IMAGE:
+                content = (folder / path).read_bytes()
         yield SourceImage(name=path.as_posix(), split=split, label=label, content=content)
 
 
 def _read_archive(path: Path) -> Iterator[SourceImage]:
     """Twice through the archive: for the names, then for the images. Nothing is unpacked to disk."""
-    with _reading(path), tarfile.open(path) as archive:
-        names = [PurePosixPath(member.name) for member in archive if _is_image(member)]
+    with open_archive(path) as archive:
+        names = [name for name, _ in image_members(archive, SUFFIXES)]
         _check_end(path, archive, len(names))
     depth = _common(names)
     names = [PurePosixPath(*name.parts[depth:]) for name in names]
     place = _placed(names)
-    with _reading(path), tarfile.open(path) as archive:
-        images = (member for member in archive if _is_image(member))
-        for member, name in zip(images, names, strict=True):
+    with open_archive(path) as archive:
+        for (_, member), name in zip(image_members(archive, SUFFIXES), names, strict=True):
             file = archive.extractfile(member)
             assert file is not None
             split, label = place(name)
@@ -88,19 +90,6 @@ def _check_end(path: Path, archive: tarfile.TarFile, images: int) -> None:
         raise DataError(
             f"{path} must be a whole archive, but is cut or damaged after {images:,} images; fetch it again"
         )
-
-
-def _is_image(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and PurePosixPath(member.name).suffix.lower() in SUFFIXES
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} must be an archive that can be read, but: {reason}") from error
 
 
 def _common(names: list[PurePosixPath]) -> int:
@@ -148,6 +137,7 @@ def _read_npz(path: Path) -> Iterator[SourceImage]:
                     f"(and so on for val and test), but holds {', '.join(file.files)}"
                 )
             for split, images, labels in pairs:
+                _check_arrays(path, images, labels)
                 yield from _read_arrays(path, split, images, file[labels])
     except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} must be an .npz file of arrays, but: {error}") from error
@@ -162,24 +152,38 @@ def _array_pairs(names: set[str]) -> list[tuple[SplitName | None, str, str]]:
     return found[:1] if found and found[0][0] is None else found
 
 
+def _check_arrays(path: Path, images: str, labels: str) -> None:
+    """By their headers: an array of a small file may be larger than any memory."""
+    (shape, by_columns, dtype), (count, _, kind) = (_read_header(path, name) for name in (images, labels))
+    if dtype != np.uint8 or len(shape) not in (3, 4) or count not in ((shape[0],), (shape[0], 1)):
+        raise DataError(
+            f"{path} must hold uint8 images [N, H, W] or [N, H, W, C] and one label each, but holds "
+            f"{dtype} {list(shape)} and labels {list(count)}"
+        )
+    if by_columns:
+        raise DataError(f"{path} must hold {images} image by image (C order); save numpy.ascontiguousarray of it")
+    if min(shape) < 1 or math.prod(shape[1:]) > MOST_IMAGE:
+        raise DataError(f"{path} must hold images of 1 to {MOST_IMAGE:,} bytes, but holds {images} {list(shape)}")
+    if kind.itemsize > LONGEST_LABEL:
+        raise DataError(f"{path} must hold labels of at most {LONGEST_LABEL} bytes, but holds {kind.itemsize:,} each")
+
+
 def _read_arrays(path: Path, split: SplitName | None, images: str, labels: NDArray[Any]) -> Iterator[SourceImage]:
     """One image after the other: an array in a file may be larger than the memory."""
-    labels = labels.reshape(len(labels), -1)
+    shape, _, _ = _read_header(path, images)
     with ZipFile(path) as archive, archive.open(f"{images}.npy") as file:
-        shape, by_columns, dtype = _read_header(file)
-        if dtype != np.uint8 or len(shape) not in (3, 4) or labels.shape != (shape[0], 1):
-            raise DataError(
-                f"{path} must hold uint8 images [N, H, W] or [N, H, W, C] and one label each, but holds "
-                f"{dtype} {list(shape)} and labels {list(labels.shape)}"
-            )
-        if by_columns:
-            raise DataError(f"{path} must hold {images} image by image (C order); save numpy.ascontiguousarray of it")
-        for i, label in enumerate(labels[:, 0]):
+        _header(file)
+        for i, label in enumerate(labels.reshape(len(labels))):
             content = np.frombuffer(file.read(math.prod(shape[1:])), np.uint8).reshape(shape[1:])
             yield SourceImage(name=f"{split or 'image'} {i}", split=split, label=f"{label:>9}", content=content)
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    with ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        return _header(file)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether the first index runs fastest, and type."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from search_spaces import Architecture, content_id
+from search_spaces import Architecture, content_id, one_line
 from trials.data import DataSettings, SplitName
 from trials.prune_job import PruneJob, PruneResult
 from trials.recipe import Recipe
@@ -166,7 +166,7 @@ class JobFailure:
     @staticmethod
     def of(error: Exception, *, settled: bool) -> "JobFailure":
         """What an error says, with its type."""
-        return JobFailure(message=" ".join(f"{type(error).__name__}: {error}".split())[:500], settled=settled)
+        return JobFailure(message=one_line(f"{type(error).__name__}: {error}")[:500], settled=settled)
 
 
 Outcome = JobResult | PruneResult | JobFailure

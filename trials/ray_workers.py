@@ -36,11 +36,13 @@ os.environ.update(
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray
+from ray.job_config import JobConfig
 
 from search_spaces import NasError
 from trials.data import Dataset
 from trials.job import AnyJob, JobFailure, Outcome, read_job, read_result
 from trials.loop import try_jobs
+from trials.ray_token import mend_token_file, token_path
 
 DIED = "the worker process died (out of memory, or killed)"
 
@@ -92,10 +94,15 @@ def start_workers(count: int, *, device: str = "cpu", gpu_share: float = 1.0) ->
 
     They are started in a thread: what is given waits until Ray stands, and may raise WorkersError then; the workers
     may still be importing torch. Until then nothing of Ray's may be imported, as its modules import each other in
-    circles, which two threads must not walk at once. Raises WorkersError at once where there is no such device.
+    circles, which two threads must not walk at once. Raises WorkersError at once where there is no such device, and
+    where this process has a Ray of its own.
     """
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # our own progress and errors are shown instead
+    if ray.is_initialized():  # by a script that calls us; at our end its Ray would end, too
+        raise WorkersError(
+            "this process must have no Ray of its own, but has one; call ray.shutdown(), or search locally"
+        )
     if device == "cuda":
         check_gpus(count, gpu_share)
     gpus = gpu_share if device == "cuda" else 0
@@ -146,9 +153,15 @@ def check_gpus(workers: int, share: float) -> None:
 
 
 def _start_ray(workers: int, *, gpus: bool) -> None:
+    mend_token_file(token_path())
+    config = getattr(ray._raylet, "Config", None)  # compiled; what Ray itself does when it turns authentication on
+    if config is not None:
+        config.initialize("")  # a script may have imported Ray before us, without authentication
     try:
         ray.init(
             address="local",  # never a cluster that happens to run on this machine
+            # otherwise workers look for modules in the working folder first: a torch.py there would be run
+            job_config=JobConfig(_client_job=True),
             num_cpus=workers,
             num_gpus=None if gpus else 0,
             resources={"trial": workers},  # what Tune counts: its trials compute nothing

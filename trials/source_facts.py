@@ -1,7 +1,11 @@
 """What a source holds: for files of the user's own, after decoding them once."""
 
+import os
+from pathlib import Path
+
 from trials.data import SOURCES, DataSettings, SourceFacts
 from trials.image_cache import DecodedImages, open_images
+from trials.torchvision_source import TORCHVISION
 
 
 def describe_source(settings: DataSettings) -> SourceFacts:
@@ -21,3 +25,11 @@ def facts_of(decoded: DecodedImages) -> SourceFacts:
         classes=len(decoded.classes),
         own={split: len(indices) for split, indices in decoded.splits.items() if split != "train"},
     )
+
+
+def public_name(source: str) -> str:
+    """What may be told of a source: a dataset's name, or a file's or folder's without its path."""
+    if source in SOURCES or source.startswith(TORCHVISION):
+        return source
+    path = Path(os.path.abspath(Path(source).expanduser()))
+    return "folder" if path == Path.home() else path.name or "folder"  # a home is named as its user

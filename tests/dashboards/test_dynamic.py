@@ -7,7 +7,8 @@ import pytest
 
 from dashboards.dynamic import dynamic_figure
 from dashboards.dynamic_points import DynamicNetwork, SeedPoint, SeedScores, answered, mean_curve
-from dashboards.front import Front, Score, ScoredNetwork
+from dashboards.front import Front
+from dashboards.scored import Score, ScoredNetwork
 from trials.job import RouteFigures
 from trials.thresholds import OperatingPoint, find_frontier, score_thresholds
 

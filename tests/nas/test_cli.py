@@ -16,8 +16,8 @@ COMMANDS = {
     "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
     "export": ["--force", "--onnx", "--output", "--storage", "name"],
-    "verify": ["--json", "--score", "path"],
-    "dashboard": ["--port", "--storage"],
+    "verify": ["--data", "--json", "--root", "--score", "path"],
+    "dashboard": ["--allow-host", "--host", "--port", "--storage"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",

@@ -9,11 +9,11 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards import read_front
-from nas.plan import Plan, make_plan
+from nas.planning import Plan, make_plan
 from nas.progress import Progress
-from nas.search import Search
+from nas.search_loop import Search
 from nas.spec import Spec
-from tests.nas.test_search import dataset, invented, quiet, run, store  # noqa: F401 fixtures
+from tests.nas.test_search_loop import dataset, invented, quiet, run, store  # noqa: F401 fixtures
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
 from trials.store import Store

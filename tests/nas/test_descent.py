@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.descent import descend, fit_record, halve
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.problem import Problem
 from nas.proposal import propose
 from nas.spec import Spec
@@ -18,7 +18,7 @@ from search_spaces import COSTS, BudgetError, NasError, count_cost
 from search_spaces.batch_cost import BatchCost
 from search_spaces.power_law import PowerLaw
 from search_spaces.width_groups import find_width_groups
-from tests.nas.test_search import invented_record
+from tests.nas.test_search_loop import invented_record
 from trials.prune_job import PruneJob, PruneResult, PruneRow
 
 BASE = {"network": "preact_resnet18", "resolution": 14, "width": 0.25}

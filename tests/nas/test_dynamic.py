@@ -14,7 +14,7 @@ import torch
 import nas
 from dashboards import read_front
 from nas.export import ExportError, export_network
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.routed import propose_routed
 from nas.spec import Spec
 from nas.spec_errors import SpecError

@@ -157,7 +157,14 @@ def test_file_that_says_something_else(winner: Path, place: str, value: Any, mes
     ("place", "value", "message"),
     [
         ("data.split_fingerprint", "x", "the images must be those of"),
-        ("data.source", "cifar", "data.source must be mnist5k, torchvision:NAME, or .*, but is 'cifar'"),
+        (
+            "data.source",
+            "cifar",
+            "was scored on 'cifar', which must be in this folder, but is not; name the .* by --data",
+        ),
+        ("data.source", "/etc", "was scored on '/etc', which must be in this folder"),
+        ("data.source", "../..", "which must be in this folder, but is not"),
+        ("data.source", "torchvision:CIFAR10", "was scored on torchvision:CIFAR10; name the folder .* by --root"),
         ("data.split.test", 0.9, r"data: split.test must be less than 0\.5, but got 0\.9"),
         ("preprocessing.mean", [0.9], "must state what its weights score"),
     ],
@@ -196,7 +203,10 @@ def test_files_are_not_replaced_unasked(store: Store, winner: Path) -> None:
         ("no/winner.json", "the folder of the file must exist"),
         ("winner.txt", r"a plain name that ends with \.json"),
         ("a\\b.json", "a plain name"),
-        ("n" * 300 + ".json", "File name too long"),
+        ("n" * 300 + ".json", "a plain name"),
+        ("NUL.json", "a plain name"),
+        (".json", "a plain name"),
+        ("a\u202egpj.json", "a plain name"),
         ("d.json", "d.json exists"),
     ],
 )
@@ -205,6 +215,26 @@ def test_places_that_take_no_file(store: Store, tmp_path: Path, name: str, messa
     with pytest.raises(ExportError, match=message):
         write_export(store, "small", tmp_path / name, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["d.json"]
+
+
+def test_larger_weights_are_not_read(winner: Path) -> None:
+    with (winner.parent / "winner.safetensors").open("r+b") as file:
+        file.truncate(2**40)  # takes no room
+    with pytest.raises(ExportError, match=r"must have at most [0-9,]+ bytes, but have 1,099,511,627,776"):
+        load_export(winner)
+
+
+def test_images_that_lie_elsewhere_now(winner: Path) -> None:
+    """As an export of images of one's own states no path."""
+    change(winner, "data.source", "digits")
+    change(winner, "data.root", "/somewhere/else")
+    stated = json.loads(winner.read_text())
+    assert verify_export(winner, score=True, data="mnist5k")["test_accuracy"] == stated["weights"]["test_accuracy"]
+    done = run_nas(winner.parent, "verify", "winner.json", "--score", "--data", "mnist5k")
+    assert done.returncode == 0
+    done = run_nas(winner.parent, "verify", "winner.json", "--data", "mnist5k")
+    assert done.returncode == 2
+    assert "--data and --root are for --score" in done.stderr
 
 
 def test_without_a_file_it_is_printed(finished_search: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.spec import read_spec
 from search_spaces import COSTS
 from tests.conftest import run_nas, write_spec

@@ -1,5 +1,8 @@
 """A search on images of the user's own, from the folder to the verified winner."""
 
+import json
+import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +26,39 @@ def write_digits(folder: Path, count: int) -> None:
 
 
 def test_from_a_folder_to_the_winner(tmp_path: Path) -> None:
-    write_digits(tmp_path / "my digits", 40)
+    images = tmp_path / "of alice" / "my digits"
+    write_digits(images, 40)
     spec = write_spec(
         tmp_path,
-        data={"source": "my digits"},
+        data={"source": str(images), "root": str(tmp_path)},
         train={"epochs": 1, "seeds": 1},
         search={"max_candidates": 1},
     )
     done = run_nas(tmp_path, "search", str(spec), "--local")
     assert done.returncode == 0, done.stderr
     assert run_nas(tmp_path, "export", "small", "-o", "winner.json").returncode == 0
-    verified = run_nas(tmp_path, "verify", "winner.json", "--score")
-    assert verified.returncode == 0, verified.stderr
-    assert "test split scored again" in verified.stdout
-    changed = tmp_path / "my digits" / "test" / "digit 3"
+    says_nothing_of_this_machine(tmp_path / "winner.json")
+    lost = run_nas(tmp_path, "verify", "winner.json", "--score")
+    assert lost.returncode == 2
+    assert (
+        "was scored on 'my digits', which must be in this folder, but is not; name the images by --data" in lost.stderr
+    )
+    for folder, options in ((tmp_path, ("--data", str(images))), (images.parent, ())):
+        verified = run_nas(folder, "verify", str(tmp_path / "winner.json"), "--score", *options)
+        assert verified.returncode == 0, verified.stderr
+        assert "test split scored again" in verified.stdout
+    changed = images / "test" / "digit 3"
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(next(changed.iterdir()))
-    assert run_nas(tmp_path, "verify", "winner.json", "--score").returncode == 2
+    assert run_nas(images.parent, "verify", str(tmp_path / "winner.json"), "--score").returncode == 2
+
+
+def says_nothing_of_this_machine(path: Path) -> None:
+    """No path and no user, in the exported file as well as in the weights beside it."""
+    text = path.read_text()
+    assert json.loads(text)["data"]["source"] == "my digits"
+    for told in (str(path.parent), str(Path.home()), "alice", platform.node(), str(Path(sys.prefix))):
+        assert told not in text.replace('"root": ""', "")
+        assert told.encode() not in path.with_suffix(".safetensors").read_bytes()
 
 
 def test_one_clear_line(tmp_path: Path) -> None:

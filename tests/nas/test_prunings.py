@@ -9,13 +9,13 @@ import optuna
 import pytest
 
 from dashboards import read_front
-from nas.plan import Plan, make_plan
+from nas.planning import Plan, make_plan
 from nas.progress import Progress
 from nas.proposal import Proposal, propose
-from nas.search import TRIES, Search
+from nas.search_loop import TRIES, Search
 from nas.spec import Spec
 from tests.nas.test_descent import BASE, restless
-from tests.nas.test_search import answer, dataset, invented, quiet, run, store  # noqa: F401 fixtures
+from tests.nas.test_search_loop import answer, dataset, invented, quiet, run, store  # noqa: F401 fixtures
 from trials.data import Dataset
 from trials.job import AnyJob, Job, JobFailure, JobResult
 from trials.prune_job import PruneJob, PruneResult

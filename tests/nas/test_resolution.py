@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from nas.plan import Plan, make_plan
+from nas.planning import Plan, make_plan
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from search_spaces import Architecture, BudgetError, count_cost

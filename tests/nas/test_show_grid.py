@@ -10,12 +10,12 @@ from rich.console import Console
 
 from dashboards import read_front
 from dashboards.grid_points import GridPoint, grid_points
-from nas.plan import Plan, make_plan
-from nas.search import Search
+from nas.planning import Plan, make_plan
+from nas.search_loop import Search
 from nas.show_grid import draw_grid, print_grid, read_grid
 from nas.spec import Spec
 from search_spaces import NasError
-from tests.nas.test_search import dataset, quiet, run, store  # noqa: F401
+from tests.nas.test_search_loop import dataset, quiet, run, store  # noqa: F401
 from trials.data import Dataset
 from trials.store import Store
 

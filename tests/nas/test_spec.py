@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.method_spec import CompensationSpec
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.spec import Spec, parse_spec, read_spec
 from nas.spec_errors import SpecError
 from search_spaces import NasError
@@ -130,7 +130,7 @@ def test_one_clear_line(place: str, value: Any, message: str) -> None:
         ("!!python/object/apply:os.system ['true']", "must be YAML, but.*could not determine a constructor"),
         ("name: 2024-13-45", "must be YAML, but: month must be in 1..12"),
         ("name: !!float abc", "must be YAML, but"),
-        ("[" * 3000, "must be YAML, but"),
+        ("[" * 3000, "must nest at most 50 deep"),
         ("- 1", "must hold keys such as name, data and base, but holds list"),
         ("", "must hold keys such as name, data and base, but holds NoneType"),
     ],

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from nas.base import BaseSpec, base_network
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.spec import Spec
 from nas.spec_errors import SpecError
 from nas.start_weights import start_weights

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from dashboards import make_study_rows, read_front
-from dashboards.front import Score, ScoredNetwork
+from dashboards.scored import Score, ScoredNetwork
 from nas.method_spec import CompensationSpec
-from nas.plan import make_plan
-from nas.search import Search
+from nas.planning import make_plan
+from nas.search_loop import Search
 from nas.spec import Spec, read_spec
 from nas.study import ORIGINAL
 from search_spaces import BudgetError, NasError, count_cost
 from tests.conftest import run_nas, write_spec
-from tests.nas.test_search import dataset, quiet, run, store  # noqa: F401 fixtures
+from tests.nas.test_search_loop import dataset, quiet, run, store  # noqa: F401 fixtures
 from trials.data import Dataset
 from trials.store import Store
 

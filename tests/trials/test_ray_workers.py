@@ -86,6 +86,13 @@ def test_gpu_that_is_not_there_is_told_before_ray_starts(monkeypatch: pytest.Mon
         pass
 
 
+def test_a_ray_of_the_callers_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("it was ended"))
+    with pytest.raises(WorkersError, match="must have no Ray of its own, but has one; call"), start_workers(2):
+        pass
+
+
 def test_packs_and_outcomes_are_text_on_their_way() -> None:
     jobs = [make_job(TINY), make_job(TINY).scored_on_test("ab" * 32)]
     assert pack_text(jobs).startswith("[{")

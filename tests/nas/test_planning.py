@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.estimate import STARTUP_SECONDS, estimate_seconds
-from nas.plan import Plan, make_plan
+from nas.planning import Plan, make_plan
 from nas.problem import Candidate
 from nas.spec import Spec, parse_spec, read_spec
 from search_spaces import Architecture, BudgetError, NasError, count_cost

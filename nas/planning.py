@@ -1,7 +1,7 @@
 """What would be trained: the base, and the candidates of every method."""
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,15 @@ FRONT = 5  # networks that are often trained with fresh seeds beside the base; h
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A problem with its candidates. Equal specs give equal plans."""
+    """A problem with its candidates. Equal specs give equal plans.
+
+    The seconds that its trainings and, at most, its prunings take are known where `nas.estimate` was asked.
+    """
 
     problem: Problem
     found: CandidateSet
+    estimated_seconds: float | None = field(default=None, compare=False)
+    pruning_seconds: float | None = field(default=None, compare=False)
 
     @property
     def base(self) -> Candidate:
@@ -108,6 +113,8 @@ class Plan:
             **({"prunings": self.prunings} if self.prunings else {}),
             **({"dynamic": self.dynamics} if self.dynamics else {}),
             "candidates": [candidate.to_json() for candidate in self.found.chosen],
+            **({} if self.estimated_seconds is None else {"estimated_seconds": self.estimated_seconds}),
+            **({} if self.pruning_seconds is None else {"pruning_seconds": self.pruning_seconds}),
         }
 
 

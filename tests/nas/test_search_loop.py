@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 from dashboards import read_front
 from nas.begin import SearchError, lock_search
 from nas.export import ExportError, export_winner
-from nas.plan import Plan, make_plan
+from nas.planning import Plan, make_plan
 from nas.progress import Progress
-from nas.search import TRIES, Search
+from nas.search_loop import TRIES, Search
 from nas.spec import Spec
 from search_spaces import COSTS
 from search_spaces.batch_cost import BatchCost

@@ -9,7 +9,7 @@ from dashboards import Front, read_front
 from nas.begin import begin_search
 from nas.course import BASE, Course
 from nas.packs import take_pack
-from nas.plan import Plan, different
+from nas.planning import Plan, different
 from nas.progress import Progress
 from nas.prunings import Prunings
 from nas.racing import Step
