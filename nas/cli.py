@@ -14,8 +14,9 @@ from rich.console import Console
 
 from nas import cli_networks, options
 from nas.once import latency_of, measure_step
-from nas.spec import DEFAULT_STORAGE, read_spec
+from nas.spec import DEFAULT_STORAGE, STORAGE_VARIABLE, read_spec
 from search_spaces import NasError
+from trials.urls import hide_passwords
 
 app = typer.Typer(
     name="nas",
@@ -134,8 +135,8 @@ def search(
     if failed:
         console.print(f"{failed} jobs failed; try them again with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    default = os.environ.get("NAS_STORAGE", DEFAULT_STORAGE)
-    where = "" if checked.storage == default else f" --storage {shlex.quote(checked.storage)}"
+    default = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
+    where = "" if checked.storage == default else f" --storage {shlex.quote(hide_passwords(checked.storage))}"
     export = [] if front.study else [f"nas export {front.name} -o winner.json{where}"]
     for lead, following in zip(("next:", "     "), (*export, f"nas dashboard{where}"), strict=False):
         console.print(f"{lead} {following}", markup=False, highlight=False)

@@ -1,5 +1,6 @@
 """The file that a person submits: read with a safe loader, every key checked."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,11 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     model_validator,
 )
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from nas.base import BaseSpec
 from nas.dynamic_spec import DynamicSpec
@@ -28,8 +30,10 @@ from search_spaces import LATENCY
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
+from trials.urls import drop_passwords, hide_passwords
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
+STORAGE_VARIABLE, CHECKPOINTS_VARIABLE = "NAS_STORAGE", "NAS_CHECKPOINTS"
 Objective = Literal["accuracy", "params", "macs", "activation_elements", "latency_ms"]
 
 
@@ -175,7 +179,17 @@ class Spec(_Section):
     )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
-    storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
+    storage: Annotated[str, PlainSerializer(drop_passwords)] = Field(
+        DEFAULT_STORAGE,
+        repr=False,
+        description="Database in which everything is kept: sqlite:///FILE or postgresql://USER@HOST/NAME; by default "
+        "NAS_STORAGE, where it is set.",
+    )
+    checkpoints: str | None = Field(
+        None,
+        description="Folder of the weights, or URL as s3://bucket/folder, that all machines reach; by default "
+        "NAS_CHECKPOINTS, or beside the SQLite file. A database keeps the first that it is given.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -213,7 +227,9 @@ class Spec(_Section):
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""
-        return self.model_dump(mode="json", exclude={"storage": True, "search": _WHERE, "data": {"memory_share"}})
+        return self.model_dump(
+            mode="json", exclude={"storage": True, "checkpoints": True, "search": _WHERE, "data": {"memory_share"}}
+        )
 
 
 def read_spec(path: Path) -> Spec:
@@ -226,10 +242,23 @@ def read_spec(path: Path) -> Spec:
     try:
         data = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{path} must be YAML, but: {' '.join(str(error).split())[:300]}") from error
+        raise SpecError(f"{path} must be YAML, but: {_yaml_problem(error)}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{path} must hold keys such as name, data and base, but holds {type(data).__name__}")
+    for key, variable in {"storage": STORAGE_VARIABLE, "checkpoints": CHECKPOINTS_VARIABLE}.items():
+        if variable in os.environ:
+            data.setdefault(key, os.environ[variable])
     return parse_spec(data, origin=str(path))
+
+
+def _yaml_problem(error: Exception) -> str:
+    """What is wrong and where; not the line itself, which may hold a password."""
+    if not isinstance(error, MarkedYAMLError):
+        return hide_passwords(" ".join(str(error).split()))[:300]
+    mark = error.problem_mark or error.context_mark
+    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{hide_passwords(' '.join(said.split()))[:250]}{place}"
 
 
 def parse_spec(data: dict[str, Any], *, origin: str) -> Spec:
