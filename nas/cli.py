@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -162,34 +161,37 @@ def front(name: options.Name, as_json: options.AsJson = False, storage: options.
 def export(
     name: options.Name,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A .json file; the weights go beside it.")
+        str | None, typer.Option("-o", "--output", help="A .json file or URL; the weights go beside it.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
     from nas.export import export_winner, write_export
+    from trials.folders import open_path
     from trials.store import Store
 
     with Store(storage) as store:
         if output is None:
             typer.echo(export_winner(store, name)[0].model_dump_json(indent=2))
         else:
-            write_export(store, name, output, force=force)
-            typer.echo(f"wrote {output} and {output.with_suffix('.safetensors')}")
+            path = open_path(output)
+            write_export(store, name, path, force=force)
+            typer.echo(f"wrote {output} and {path.with_suffix('.safetensors')}")
             typer.echo(f"next: nas verify {output}")
 
 
 @app.command(epilog="Example: nas verify winner.json")
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
+    path: Annotated[str, typer.Argument(metavar="FILE", help="An exported network, or its URL.")],
     score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Rebuild an exported network, count its costs again, check its weights."""
     from nas.verify import print_verified, verify_export
+    from trials.folders import open_path
 
-    verified = verify_export(path, score=score)
+    verified = verify_export(open_path(path), score=score)
     if as_json:
         typer.echo(json.dumps(verified, indent=2))
     else:

@@ -31,7 +31,8 @@ from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_c
 from search_spaces.build import Network, build
 from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
-from trials.files import write_atomically
+from trials.files import read_file, reasons, write_atomically
+from trials.folders import is_remote
 from trials.images import Preprocess
 from trials.store import Store
 from trials.weights import checkpoint_path, read_bytes, sha256
@@ -166,13 +167,14 @@ def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
     if path.suffix != ".json" or not path.name.isprintable() or "\\" in path.name:
         raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
     try:
-        if not path.parent.is_dir():
-            raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-        for target in (path, weights):
-            if target.is_dir() or (target.exists() and not force):
-                raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
+        with reasons(path):
+            if not is_remote(path) and not path.parent.is_dir():
+                raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
+            for target in (path, weights):
+                if target.is_dir() or (target.exists() and not force):
+                    raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
     except OSError as error:
-        raise ExportError(f"the file must have a name that the disk takes, but: {error.strerror}") from error
+        raise ExportError(f"the file must have a name that can be written, but: {error.strerror}") from error
     exported, content = export_winner(store, name, weights.name)
     write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
@@ -180,7 +182,7 @@ def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
 def read_export(path: Path) -> ExportedNetwork:
     """The checked content of an exported file; raises ExportError for anything else."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ExportError(f"an exported network must be readable, but {path}: {reason}") from error

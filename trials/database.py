@@ -29,7 +29,7 @@ class StoreError(NasError):
 
 
 class DatabaseGone(StoreError):
-    """A database that does not answer now, or that another process keeps; it may come back."""
+    """A database that does not answer now, that another process keeps, or that has no space; waiting may help."""
 
 
 def wait_seconds() -> float:
@@ -106,7 +106,7 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def tell_when_gone(engine: Engine, name: str) -> None:
-    """Have the engine raise DatabaseGone where the connection is lost, or SQLite's file is locked.
+    """Have the engine raise DatabaseGone where the connection is lost, SQLite's file is locked, or the disk is full.
 
     Not an error of SQLAlchemy's: Optuna would take it for a deadlock and add a trial again whose commit may have come
     through.
@@ -118,6 +118,10 @@ def _raise_when_gone(name: str, context: ExceptionContext) -> None:
     reason = str(context.original_exception)
     if context.is_pre_ping:  # the pool connects anew
         return
+    if "disk is full" in reason or "No space left" in reason:
+        raise DatabaseGone(
+            f"database {name} needs space, but the disk is full; free some and run the same command again"
+        ) from context.original_exception
     if context.dialect.name == "sqlite":
         if "locked" in reason:
             raise DatabaseGone(
@@ -144,13 +148,10 @@ def clear_errors(name: str) -> Iterator[None]:
 
 
 def _explain(name: str, reason: str) -> str:
-    full = f"database {name} needs space, but the disk is full; free some and run the same command again"
     known = {
         "not a database": f"{name} must be a SQLite database, but is another file; name one with --storage",
         "unable to open": f"database {name} must be readable and writable, but cannot be opened; check its rights",
         "readonly": f"database {name} must be writable, but is read-only; change its rights",
-        "disk is full": full,
-        "No space left": full,
         "disk I/O error": f"database {name} must be on a disk that works, but: disk I/O error; see its space",
     }
     first_line = _one_line(reason.splitlines()[0]) if reason else "it fails"

@@ -4,7 +4,6 @@ from pathlib import Path, PurePath
 from typing import cast
 
 from fsspec import available_protocols
-from fsspec.utils import get_protocol
 from upath import UPath
 
 from search_spaces import NasError
@@ -25,16 +24,16 @@ def open_path(text: str) -> Path:
 
     Raises FolderError for a URL that cannot be used.
     """
-    protocol = get_protocol(text)
+    protocol, separator, place = text.partition("://")
+    if not separator or protocol == "file":
+        return Path(place if separator else text)
     if has_password(text):
         raise FolderError(
             f"a URL of files must hold no password, but {hide_passwords(text)} does; give it by the environment, as "
             f"FSSPEC_{protocol.upper()}_PASSWORD"
         )
-    if protocol == "file":
-        return Path(text.removeprefix("file://")) if text.startswith("file://") else Path(text)
     if protocol not in available_protocols():
-        raise FolderError(f"files must be on a disk or at a URL that fsspec knows, but there is no {protocol}://")
+        raise FolderError(f"files must be on a disk or at a URL that fsspec knows, but it knows no {protocol}://")
     if protocol == "memory":
         raise FolderError("files must be where other processes see them, but memory:// is this process's own")
     path = UPath(text.rstrip("/"))

@@ -6,6 +6,7 @@ database did not answer is made again, as a whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -75,23 +76,21 @@ class Store:
         self.shown = database_name(url)
         self._writes, self._say = create, say
         self._wait_seconds = wait_seconds() if create else 0.0
-        self._engine = open_engine(url, create=create)
-        try:
-            with clear_errors(self.shown):
+        with clear_errors(self.shown), ExitStack() as opened:
+            self._engine = open_engine(url, create=create)
+            opened.callback(self._engine.dispose)
+            with schema_lock(url, self._engine) if create else nullcontext():
                 if create:
-                    with schema_lock(url, self._engine):
-                        commit_quickly(self._engine)
-                        upgrade(self._engine, self.shown)
-                        self._studies = Studies(url, create=True)
-                        if checkpoints is not None:
-                            settle_folder(self._engine, url, checkpoints)
-                    commit_quickly(self._studies.storage.engine)
-                else:
-                    self._studies = Studies(url, create=False)
-                self._folder = find_folder(self._engine, url)
-        except BaseException:
-            self._engine.dispose()
-            raise
+                    commit_quickly(self._engine)
+                    upgrade(self._engine, self.shown)
+                self._studies = Studies(url, create=create)
+                opened.callback(self._studies.storage.engine.dispose)
+                if checkpoints is not None and create:
+                    settle_folder(self._engine, url, checkpoints)
+            if create:
+                commit_quickly(self._studies.storage.engine)
+            self._folder = find_folder(self._engine, url)
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
