@@ -2,16 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all bench bench-long check setup chromium schema
+.PHONY: demo test test-all bench bench-long check setup chromium postgresql schema
 
 demo: setup
 	$(BIN)/nas search examples/quickstart.yaml
 
 # Two at a time: one test is one core's work; all of a file by one process, as its tests share what is slow to make.
-test: check chromium
+test: check chromium postgresql
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: check chromium
+test-all: check chromium postgresql
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m ""
 
 # Ratios in one run; nothing else should run meanwhile.
@@ -51,6 +51,14 @@ chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
 	  { apt-get update && apt-get install --yes chromium; } >/dev/null 2>&1 || \
 	  echo "chromium could not be installed: the browser test will be skipped"
+
+# For the tests on a real server, which they start and end themselves; without it these are skipped and say so.
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { apt-get update && apt-get install --yes postgresql-common && \
+	    echo "create_main_cluster = false" >> /etc/postgresql-common/createcluster.conf && \
+	    apt-get install --yes postgresql; } >/dev/null 2>&1 || \
+	  echo "postgresql could not be installed: the tests on it will be skipped"
 
 schema: setup
 	$(BIN)/python -c "import json; from nas.export_format import ExportedNetwork as E; \

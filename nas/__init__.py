@@ -119,13 +119,14 @@ def cost(  # noqa: PLR0913
 
 
 def load(path: str | PathLike[str]) -> LoadedNetwork:
-    """The trained torch module of an exported file: uint8 images [N, C, H, W] to scores [N, classes].
+    """The trained torch module of an exported file or URL: uint8 images [N, C, H, W] to scores [N, classes].
 
     Raises NasError for a file that is no sound export. Runs no code of the file.
     """
     from nas.export import load_export
+    from trials.folders import open_path
 
-    return load_export(Path(path))
+    return load_export(open_path(os.fspath(path)))
 
 
 def _checked(spec: SpecLike) -> Spec:

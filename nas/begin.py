@@ -1,7 +1,7 @@
 """Entering a search into the store, or finding that one of its name is the same."""
 
 import platform
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 
 from filelock import FileLock, Timeout
@@ -11,6 +11,7 @@ from nas.problem import Candidate
 from nas.spec import Spec, parse_spec
 from search_spaces import NasError
 from trials.data import Dataset, channel_statistics
+from trials.folders import is_remote
 from trials.store import Store, StoredSearch
 
 
@@ -19,7 +20,12 @@ class SearchError(NasError):
 
 
 def lock_search(store: Store, name: str) -> AbstractContextManager[object]:
-    """Held while a search runs and freed by the kernel when its process ends, however it ends."""
+    """Held while a search runs and freed by the kernel when its process ends, however it ends.
+
+    Where the weights lie on no disk there is nothing to lock.
+    """
+    if is_remote(store.checkpoints):
+        return nullcontext()
     lock = FileLock(store.checkpoints / f"{name}.lock")
     try:
         return lock.acquire(timeout=0)

@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,9 @@ from rich.console import Console
 import nas
 from nas import cli_networks, options
 from nas.once import latency_of, measure_step
-from nas.spec import DEFAULT_STORAGE, read_spec
+from nas.spec import DEFAULT_STORAGE, STORAGE_VARIABLE, read_spec
 from search_spaces import NasError, one_line
+from trials.urls import hide_passwords
 
 app = typer.Typer(
     name="nas",
@@ -131,8 +131,8 @@ def search(
     if failed:
         console.print(f"{failed} jobs failed; try them again with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    default = os.environ.get("NAS_STORAGE", DEFAULT_STORAGE)
-    where = "" if checked.storage == default else f" --storage {shlex.quote(checked.storage)}"
+    default = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
+    where = "" if checked.storage == default else f" --storage {shlex.quote(hide_passwords(checked.storage))}"
     export = [] if front.study else [f"nas export {front.name} -o winner.json{where}"]
     for lead, following in zip(("next:", "     "), (*export, f"nas dashboard{where}"), strict=False):
         console.print(f"{lead} {following}", markup=False, highlight=False)
@@ -154,17 +154,18 @@ def front(name: options.Name, as_json: options.AsJson = False, storage: options.
 def export(
     name: options.Name,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A .json file; the weights go beside it.")
+        str | None, typer.Option("-o", "--output", help="A .json file or URL; the weights go beside it.")
     ] = None,
     onnx: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A .onnx file; where images leave at several exits, a file for each."),
+        str | None,
+        typer.Option(metavar="FILE", help="A .onnx file or URL; where images leave at several exits, a file for each."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
     from nas.export import export_winner, load_winner, write_export
+    from trials.folders import open_path
     from trials.store import Store
 
     with Store(storage) as store:
@@ -173,17 +174,18 @@ def export(
         if onnx is not None:
             from nas.export_onnx import write_onnx
 
-            written = write_onnx(load_winner(store, name), onnx, force=force)
+            written = write_onnx(load_winner(store, name), open_path(onnx), force=force)
             typer.echo(f"wrote {', '.join(map(str, written))}, which give what torch gives")
         if output is not None:
-            write_export(store, name, output, force=force)
-            typer.echo(f"wrote {output} and {output.with_suffix('.safetensors')}")
+            path = open_path(output)
+            write_export(store, name, path, force=force)
+            typer.echo(f"wrote {output} and {path.with_suffix('.safetensors')}")
             typer.echo(f"next: nas verify {output}")
 
 
 @app.command(epilog="Example: nas verify winner.json")
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An exported network.")],
+    path: Annotated[str, typer.Argument(metavar="FILE", help="An exported network, or its URL.")],
     score: Annotated[bool, typer.Option("--score", help="Score the test split again, too.")] = False,
     data: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Where the images are now, as data.source of a spec.")
@@ -193,10 +195,11 @@ def verify(
 ) -> None:
     """Rebuild an exported network, count its costs again, check its weights."""
     from nas.verify import print_verified, verify_export
+    from trials.folders import open_path
 
     if not score and (data is not None or root is not None):
         raise NasError("--data and --root are for --score, which is not asked for; add it or leave them out")
-    verified = verify_export(path, score=score, data=data, root=root)
+    verified = verify_export(open_path(path), score=score, data=data, root=root)
     if as_json:
         typer.echo(json.dumps(verified, indent=2))
     else:

@@ -35,7 +35,8 @@ from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_c
 from search_spaces.build import Network, build
 from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
-from trials.files import write_atomically
+from trials.files import reasons, write_atomically
+from trials.folders import is_remote
 from trials.images import Preprocess
 from trials.source_facts import public_name
 from trials.store import Store
@@ -170,13 +171,14 @@ def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
     if path.suffix != ".json" or not is_file_name(weights.name):
         raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
     try:
-        if not path.parent.is_dir():
-            raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-        for target in (path, weights):
-            if target.is_dir() or (target.exists() and not force):
-                raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
+        with reasons(path):
+            if not is_remote(path) and not path.parent.is_dir():
+                raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
+            for target in (path, weights):
+                if target.is_dir() or (target.exists() and not force):
+                    raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
     except OSError as error:
-        raise ExportError(f"the file must have a name that the disk takes, but: {error.strerror}") from error
+        raise ExportError(f"the file must have a name that can be written, but: {error.strerror}") from error
     exported, content = export_winner(store, name, weights.name)
     write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
@@ -200,7 +202,11 @@ def load_export(path: Path) -> LoadedNetwork:
     says something else.
     """
     info = read_export(path)
-    networks = _checked_networks(path, info)
+    try:
+        networks = [Architecture.from_json(data) for data in info.networks]
+        _check_counts(path, info, networks)
+    except NetworkError as error:
+        raise ExportError(f"{path} must hold a network that can exist: {error}") from error
     if info.weights.file is None:
         raise ExportError(f"{path} must name its weights, but was printed without them; export it with -o")
     with torch.device("meta"):  # takes no memory, however much the file states
@@ -231,15 +237,6 @@ def _load(info: ExportedNetwork, networks: list[Architecture], tensors: dict[str
     network = build(networks[0])
     load_weights(network, tensors)
     return LoadedNetwork(info, network).eval()
-
-
-def _checked_networks(path: Path, info: ExportedNetwork) -> list[Architecture]:
-    try:
-        networks = [Architecture.from_json(data) for data in info.networks]
-        _check_counts(path, info, networks)
-    except NetworkError as error:
-        raise ExportError(f"{path} must hold a network that can exist: {error}") from error
-    return networks
 
 
 def _read_weights(path: Path, sha256: str, shapes: Iterable[torch.Size]) -> dict[str, Tensor]:

@@ -38,7 +38,14 @@ def run_search(
     spec = plan.problem.spec
     if local and spec.search.device == "cuda":
         check_gpus(1, spec.search.gpu_share)
-    with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
+
+    def say(line: str) -> None:
+        progress.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    with (
+        Store(spec.storage, create=True, checkpoints=spec.checkpoints, say=say) as store,
+        lock_search(store, spec.name),
+    ):
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         if dataset.unreadable:
@@ -50,7 +57,7 @@ def run_search(
             search = Search(plan, store, dataset, view.update, view.say)
             if search.kept:
                 known = len(search.networks) * spec.train.seeds
-                progress.print(f"{search.kept} of {known} trainings are in {store.path} already")
+                progress.print(f"{search.kept} of {known} trainings are in {store.shown} already")
             search.report()
             if not search.finished():
                 if local:

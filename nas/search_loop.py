@@ -16,6 +16,7 @@ from nas.racing import Step
 from nas.routes import Routes
 from nas.trial_records import prune_record, spans_of, training_record
 from trials.data import Dataset
+from trials.files import FilesError
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
 from trials.prune_job import PruneJob, PruneResult
 from trials.store import Store, TrialRecord
@@ -121,9 +122,13 @@ class Search:
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         """Keep a pack's outcomes: the results first, then the trials that show them."""
         self.store.record_results([(job, found) for job, found in outcomes if not isinstance(found, JobFailure)])
+        halted = ""
         for job, outcome in ((job, self._count_tries(job, outcome)) for job, outcome in outcomes):
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
+                if outcome.halts:
+                    halted = outcome.message
+                    continue
                 self.failures.append((job, outcome))
             if isinstance(job, PruneJob):
                 self._end_pruning(job, outcome)
@@ -137,6 +142,8 @@ class Search:
             self._show_trial(step, job, outcome)
             if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
                 drop_states(self.store.checkpoints, job.training().id)  # it will not be continued
+        if halted:
+            raise FilesError(f"{halted}; see to that, then run the same command again: what is done is kept")
         if self.spec.race is not None or not self._queue:
             self._queue = None
         self.report()
@@ -151,7 +158,7 @@ class Search:
 
     def _count_tries(self, job: AnyJob, outcome: Outcome) -> Outcome:
         """The outcome; settled where it is the last failure that a training may have."""
-        if not isinstance(outcome, JobFailure) or outcome.settled:
+        if not isinstance(outcome, JobFailure) or outcome.settled or outcome.halts:
             return outcome
         self._failed[job.id] += 1
         if self._failed[job.id] < TRIES:

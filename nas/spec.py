@@ -1,5 +1,6 @@
 """The file that a person submits: read with a safe loader, every key checked."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     model_validator,
 )
@@ -28,8 +30,10 @@ from search_spaces import LATENCY
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
+from trials.urls import drop_passwords
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
+STORAGE_VARIABLE, CHECKPOINTS_VARIABLE = "NAS_STORAGE", "NAS_CHECKPOINTS"
 Objective = Literal["accuracy", "params", "macs", "activation_elements", "latency_ms"]
 
 
@@ -179,7 +183,17 @@ class Spec(_Section):
     )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
-    storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
+    storage: Annotated[str, PlainSerializer(drop_passwords)] = Field(
+        DEFAULT_STORAGE,
+        repr=False,
+        description="Database in which everything is kept: sqlite:///FILE or postgresql://USER@HOST/NAME; by default "
+        "NAS_STORAGE, where it is set.",
+    )
+    checkpoints: str | None = Field(
+        None,
+        description="Folder of the weights, or URL as s3://bucket/folder, that all machines reach; by default "
+        "NAS_CHECKPOINTS, or beside the SQLite file. A database keeps the first that it is given.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -217,7 +231,9 @@ class Spec(_Section):
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""
-        return self.model_dump(mode="json", exclude={"storage": True, "search": _WHERE, "data": {"memory_share"}})
+        return self.model_dump(
+            mode="json", exclude={"storage": True, "checkpoints": True, "search": _WHERE, "data": {"memory_share"}}
+        )
 
 
 def read_spec(path: Path) -> Spec:
@@ -226,6 +242,9 @@ def read_spec(path: Path) -> Spec:
         data = parse_yaml(read_text(path, "a spec must be a readable YAML file", MOST_YAML), str(path))
     except TextError as error:
         raise SpecError(str(error)) from error
+    for key, variable in {"storage": STORAGE_VARIABLE, "checkpoints": CHECKPOINTS_VARIABLE}.items():
+        if variable in os.environ and isinstance(data, dict):
+            data.setdefault(key, os.environ[variable])
     return parse_spec(data, origin=str(path))
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from nas.spec import Spec
+from trials.migrate import search_is_finished
 from trials.ray_workers import Workers, start_workers
-from trials.schema import search_is_finished
 
 
 @contextmanager

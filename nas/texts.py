@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
 from search_spaces import NasError
+from trials.files import reasons
+from trials.urls import hide_passwords
 
 MOST_YAML = 2**17  # bytes; a spec that names the widths of all layers of ResNet152 has 2,000
 MOST_JSON = 2**25  # bytes; DenseNet201 has 150,000
@@ -24,7 +26,7 @@ class TextError(NasError):
 def read_text(path: Path, what: str, most: int) -> str:
     """The text of a file; raises TextError where it cannot be read, is longer than `most` bytes, or is no UTF-8."""
     try:
-        with path.open("rb") as file:
+        with reasons(path), path.open("rb") as file:
             content = file.read(most + 1)
         if len(content) <= most:
             return content.decode("utf-8-sig")
@@ -61,7 +63,13 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What is wrong and where; not the line itself, which may hold a password."""
+    if not isinstance(error, MarkedYAMLError):
+        return hide_passwords(" ".join(str(error).split()))[:300] or type(error).__name__
+    mark = error.problem_mark or error.context_mark
+    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{hide_passwords(' '.join(said.split()))[:250]}{place}"
 
 
 def _check_size(text: str, origin: str) -> None:

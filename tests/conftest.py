@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from nas.spec import Spec, parse_spec
+from tests.postgres import Server, run_server
+from trials.store import Store
 
 # the same examples in every run, and no limit on the time of one: the machine may be busy
 settings.register_profile("tests", derandomize=True, deadline=None)
@@ -44,7 +46,35 @@ SMALL: dict[str, Any] = {
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Step times are not kept from one run of the tests to the next, and no storage comes from outside."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("NAS_STORAGE", raising=False)
+    for name in ("NAS_STORAGE", "NAS_CHECKPOINTS", "NAS_WAIT_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; skips where there is none."""
+    with run_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def made_database(postgres: Server) -> str:
+    """The name of a database in which all tables are made, to be copied: making them takes a second."""
+    url = postgres.make_database()
+    with Store(url, create=True):
+        pass
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind; on PostgreSQL its tables are made already, unless the test asks for a fresh one."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/nas.db"
+    server: Server = request.getfixturevalue("postgres")
+    if request.param == "fresh":
+        return server.make_database()
+    return server.make_database(request.getfixturevalue("made_database"))
 
 
 @pytest.fixture(scope="session")

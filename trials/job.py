@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from search_spaces import Architecture, content_id, one_line
 from trials.data import DataSettings, SplitName
+from trials.files import FilesError
 from trials.prune_job import PruneJob, PruneResult
 from trials.recipe import Recipe
 
@@ -158,14 +159,20 @@ class JobResult:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFailure:
-    """Why a job has no result, in one line; a settled one would fail again, and is not tried again."""
+    """Why a job has no result, in one line; a settled one would fail again, and is not tried again.
+
+    One that `halts` is not the job's own: no other would fare better, as where the disk is full.
+    """
 
     message: str
     settled: bool = False
+    halts: bool = False
 
     @staticmethod
     def of(error: Exception, *, settled: bool) -> "JobFailure":
         """What an error says, with its type."""
+        if isinstance(error, FilesError):
+            return JobFailure(message=one_line(str(error))[:500], halts=True)
         return JobFailure(message=one_line(f"{type(error).__name__}: {error}")[:500], settled=settled)
 
 

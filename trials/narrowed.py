@@ -12,6 +12,7 @@ from search_spaces.magnitude import keep_largest
 from search_spaces.narrowing import shares_left, with_free_expansions
 from search_spaces.shrink import shrink
 from trials.checkpoint import load_weights
+from trials.files import read_file
 from trials.job import Job
 from trials.weights import CheckpointError, checkpoint_path
 
@@ -24,7 +25,7 @@ def narrowed_weights(architecture: Architecture, origin: Job, folder: Path) -> d
     """
     path = checkpoint_path(folder, origin)
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(read_file(path))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"weights in {path} must be those of the network to narrow, but: {error}") from error
     network = build(with_free_expansions(origin.architecture))

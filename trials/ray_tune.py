@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from search_spaces import NasError
 from trials.data import Dataset
+from trials.folders import folder_text
 from trials.job import AnyJob, JobFailure
 from trials.loop import JobSource
 
@@ -110,7 +111,7 @@ def run_on_ray(source: JobSource, dataset: Dataset, folder: Path, workers: Worke
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(workers.actors))
     packs = _Packs(source, len(workers.actors))
     trainable = tune.with_parameters(
-        _trainable, workers=workers, dataset=[ray.put(dataset)], folder=str(folder.resolve())
+        _trainable, workers=workers, dataset=[ray.put(dataset)], folder=folder_text(folder)
     )
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
         tuner = tune.Tuner(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -40,6 +39,7 @@ from ray.job_config import JobConfig
 
 from search_spaces import NasError
 from trials.data import Dataset
+from trials.folders import open_path
 from trials.job import AnyJob, JobFailure, Outcome, read_job, read_result
 from trials.loop import try_jobs
 from trials.ray_token import mend_token_file, token_path
@@ -63,7 +63,7 @@ class Worker:
     def run(self, jobs: str, dataset: Dataset, folder: str, device: str) -> str:
         """The outcomes of a pack, as text that `read_outcomes` takes back."""
         pack = [read_job(job) for job in json.loads(jobs)]
-        return json.dumps([_plain(outcome) for outcome in try_jobs(pack, dataset, Path(folder), device)])
+        return json.dumps([_plain(outcome) for outcome in try_jobs(pack, dataset, open_path(folder), device)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from search_spaces import NetworkError
 from trials.checkpoint import read_weights, weights_bytes
 from trials.data import Dataset
 from trials.device_lock import training_on
-from trials.files import write_atomically
+from trials.files import FilesError, write_atomically
 from trials.fusing import choose_members
 from trials.images import open_split
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
@@ -55,7 +55,12 @@ def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str
                 outcomes[job.id] = _try_score(job, dataset, folder, device)
             elif job.kind == "scores":
                 outcomes[job.id] = try_keep_scores(job, dataset, folder, device)
-        for group in _groups([job for job in jobs if isinstance(job, Job) and job.kind == "train"], folder):
+        trainings = [job for job in jobs if isinstance(job, Job) and job.kind == "train"]
+        try:
+            groups = _groups(trainings, folder)
+        except FilesError as error:
+            groups, outcomes = [], outcomes | {job.id: _failure(error) for job in trainings}
+        for group in groups:
             for part in _parts(group, dataset, device):
                 outcomes.update(_try_train(part, dataset, folder, device))
     return [outcomes[job.id] for job in jobs]
@@ -91,8 +96,8 @@ def _try_train(group: _Group, dataset: Dataset, folder: Path, device: str) -> di
         found = _train(group, dataset, folder, device)
         return dict(zip((job.id for job in group.jobs), found, strict=True))
     except Exception as error:  # the message is kept with the trials
-        if len(group.jobs) == 1:
-            return {group.jobs[0].id: _failure(error)}
+        if len(group.jobs) == 1 or isinstance(error, FilesError):
+            return {job.id: _failure(error) for job in group.jobs}
     alone = [_Group(jobs=[job], states=group.states[i : i + 1]) for i, job in enumerate(group.jobs)]
     return {id_: found for part in alone for id_, found in _try_train(part, dataset, folder, device).items()}
 
@@ -118,24 +123,28 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
     while training.epoch < job.epochs:
         training.run_epoch()
         if training.epoch < job.epochs and time.perf_counter() - kept > STATE_SECONDS:
-            _keep_states(training, group, start, folder)
+            with suppress(FilesError):  # it is kept for a crash alone, and may find room next time
+                _keep_states(training, group, start, folder)
             kept = time.perf_counter()
     hashes = [""] * len(members)
-    if job.until is not None or time.perf_counter() - start > STATE_SECONDS:
-        # whole trainings too: others of the pack may still train for long, and a crash must not cost this one
+    if job.until is not None:
         hashes = _keep_states(training, group, start, folder)
+    elif time.perf_counter() - start > STATE_SECONDS:
+        # others of the pack may still train for long, and a crash must not cost this one
+        with suppress(FilesError):
+            _keep_states(training, group, start, folder)
     validation = open_split(dataset, "validation", job.architecture.resolution)
     outcomes: list[Outcome] = []
     for member, (trained, weights) in enumerate(zip(group.jobs, training.weights(), strict=True)):
         try:
             training.check(member)
-        except TrainingDiverged as error:
+            if job.until is None:
+                content = weights_bytes(weights)
+                write_atomically({checkpoint_path(folder, trained): content})
+                hashes[member] = sha256(content)
+        except (TrainingDiverged, FilesError) as error:
             outcomes.append(_failure(error))
             continue
-        if job.until is None:
-            content = weights_bytes(weights)
-            write_atomically({checkpoint_path(folder, trained): content})
-            hashes[member] = sha256(content)
         result = JobResult(
             correct=score(job.architecture, weights, validation, device),
             images=len(validation),

@@ -1,11 +1,13 @@
 """Runs a pruning in this process; one that was killed goes on from its last state on disk."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from search_spaces import NetworkError
 from trials.checkpoint import read_weights
 from trials.data import Dataset
+from trials.files import FilesError
 from trials.images import open_split
 from trials.job import JobFailure
 from trials.prune import Pruning
@@ -38,6 +40,7 @@ def _prune(job: PruneJob, dataset: Dataset, folder: Path, device: str) -> PruneR
         pruning.run_step()
         if time.perf_counter() - kept > STATE_SECONDS:
             seconds, done = time.perf_counter() - begun, len(pruning.pretraining_losses) + len(pruning.losses)
-            write_state(folder, job.id, State(epoch=done, seconds=seconds, tensors=pruning.state()))
+            with suppress(FilesError):  # it is kept for a crash alone, and may find room next time
+                write_state(folder, job.id, State(epoch=done, seconds=seconds, tensors=pruning.state()))
             kept = time.perf_counter()
     return pruning.result(time.perf_counter() - begun)

@@ -10,7 +10,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from trials.checkpoint import weights_bytes
-from trials.files import write_atomically
+from trials.files import FilesError, read_file, remove_file, write_atomically
 from trials.weights import sha256, state_paths
 
 SECONDS = "seconds"  # the name under which they stand beside the tensors
@@ -32,20 +32,26 @@ def write_state(folder: Path, training_id: str, state: State) -> str:
     digest = sha256(content)
     path = folder / f"{training_id}-{epoch}-{digest[:16]}.state"
     write_atomically({path: content})
-    for other, earlier in state_paths(folder, training_id).items():
-        if other != path and earlier <= epoch:
-            with suppress(OSError):
-                other.unlink()
+    with suppress(OSError):
+        for other, earlier in state_paths(folder, training_id).items():
+            if other != path and earlier <= epoch:
+                remove_file(other)
     return sha256(weights_bytes(state.tensors))
 
 
 def read_state(folder: Path, training_id: str, last: int | None = None) -> State | None:
-    """The latest whole state of a training or pruning, none past epoch `last`; None where there is none."""
-    paths = state_paths(folder, training_id)
+    """The latest whole state of a training or pruning, none past epoch `last`; None where there is none.
+
+    Raises FilesError where the folder cannot be read.
+    """
+    try:
+        paths = state_paths(folder, training_id)
+    except OSError as error:
+        raise FilesError(f"files must be readable, but {folder}: {error.strerror}") from error
     for path in sorted(paths, key=lambda path: paths[path], reverse=True):
         if last is None or paths[path] <= last:
             with suppress(OSError, SafetensorError):
-                content = path.read_bytes()
+                content = read_file(path)
                 if path.stem.endswith(sha256(content)[:16]):
                     tensors = load(content)
                     return State(epoch=paths[path], seconds=float(tensors.pop(SECONDS)), tensors=tensors)

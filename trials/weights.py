@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from search_spaces import NasError
+from trials.files import FilesError, list_files, read_file, remove_file
+from trials.folders import is_remote
 from trials.job import Job
 
 
@@ -24,14 +26,14 @@ def start_path(folder: Path, start_sha256: str) -> Path:
 
 def state_paths(folder: Path, training_id: str) -> dict[Path, int]:
     """States of a training, from which it can be continued, with their epochs: name-epoch-hash.state."""
-    return {path: int(path.stem.split("-")[1]) for path in folder.glob(f"{training_id}-*-*.state")}
+    return {path: int(path.stem.split("-")[1]) for path in list_files(folder, f"{training_id}-", ".state")}
 
 
 def drop_states(folder: Path, training_id: str) -> None:
     """Remove the states of a training that will not be continued."""
-    for path in state_paths(folder, training_id):
-        with suppress(OSError):
-            path.unlink()
+    with suppress(OSError):  # of no use any more, but no harm either
+        for path in state_paths(folder, training_id):
+            remove_file(path)
 
 
 def sha256(content: bytes) -> str:
@@ -42,7 +44,7 @@ def sha256(content: bytes) -> str:
 def read_bytes(path: Path, expected_sha256: str) -> bytes:
     """A weights file; raises CheckpointError where it is missing or its hash differs."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise CheckpointError(f"weights must be readable at {path}, but: {error.strerror}") from error
     if sha256(content) != expected_sha256:
@@ -51,9 +53,16 @@ def read_bytes(path: Path, expected_sha256: str) -> bytes:
 
 
 def weights_are_whole(path: Path, expected_sha256: str) -> bool:
-    """True when the file is there and has the hash."""
+    """True when the file is there and has the hash.
+
+    Raises FilesError for a place that cannot be reached now: what lies there need not be made again.
+    """
     try:
-        read_bytes(path, expected_sha256)
-    except CheckpointError:
+        content = read_file(path)
+    except FileNotFoundError:
         return False
-    return True
+    except OSError as error:
+        if is_remote(path):
+            raise FilesError(f"files must be readable, but {path}: {error.strerror}") from error
+        return False
+    return sha256(content) == expected_sha256

@@ -113,7 +113,7 @@ def test_foreign_database_is_refused_by_a_search(tmp_path: Path) -> None:
     connection.close()
     done = run_nas(tmp_path, "search", str(write_spec(tmp_path)))
     assert done.returncode == 2
-    assert "error: database nas.db must be one of this service, but holds other tables; use another file" in done.stderr
+    assert "error: database nas.db must be one of this service, but holds other tables; use another" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nas.db", "small.yaml"]
 
 

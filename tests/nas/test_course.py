@@ -54,7 +54,7 @@ def test_race_then_fresh_seeds_then_test(plan: Plan, store: Store, dataset: Data
 
 def test_partial_results_are_pruned_trials(plan: Plan, store: Store, dataset: Dataset) -> None:  # noqa: F811
     run(Search(plan, store, dataset, quiet), store)
-    study = optuna.load_study(study_name="small", storage=f"sqlite:///{store.path}")
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{store.shown}")
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
     assert len(pruned) == 8
     assert sorted(trial.last_step for trial in pruned if trial.last_step) == [1] * 6 + [3] * 2
@@ -64,7 +64,7 @@ def test_partial_results_are_pruned_trials(plan: Plan, store: Store, dataset: Da
     assert len(raced) == 1
     on_front = {network.id for network in read_front(store, "small").front}
     assert not on_front & {trial.user_attrs["network_id"] for trial in pruned}
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(store.shown) as connection:
         (partial,) = connection.execute(
             "SELECT count(*) FROM nas_jobs WHERE json_extract(job, '$.until') > 0"
         ).fetchone()

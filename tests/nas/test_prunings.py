@@ -86,7 +86,7 @@ def test_networks_come_with_the_prunings(plan: Plan, store: Store, dataset: Data
 
 def test_trials_of_all_methods_are_one_study(plan: Plan, store: Store, dataset: Dataset) -> None:
     ask_all(silent(plan, store, dataset), store)
-    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{store.path}").trials
+    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{store.shown}").trials
     assert len(trials) == 12
     assert {trial.params["method"] for trial in trials} == {"base", "uniform", "magnitude", "morphnet", "neuralscale"}
     assert {trial.params.get("iteration") for trial in trials} == {None, 1, 3}

@@ -134,7 +134,7 @@ def test_all_jobs_then_the_test_jobs_of_base_and_winner(plan: Plan, store: Store
 
 def test_trials_say_what_they_are(plan: Plan, store: Store, dataset: Dataset) -> None:
     run(Search(plan, store, dataset, quiet), store)
-    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{store.path}").trials
+    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{store.shown}").trials
     networks = [network for network in plan.networks for _ in range(2)]
     assert len(trials) == 6
     for trial, network, job in zip(trials, networks, training_jobs(plan, dataset), strict=True):
@@ -384,7 +384,7 @@ def test_one_process_a_search(store: Store) -> None:
 
 def test_nothing_is_left_running(plan: Plan, store: Store, dataset: Dataset) -> None:
     run(Search(plan, store, dataset, quiet), store, stop_after=3)
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(store.shown) as connection:
         states = connection.execute("SELECT DISTINCT state FROM trials").fetchall()
     connection.close()
     assert states == [(TrialState.COMPLETE.name,)]

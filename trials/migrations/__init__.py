@@ -1,0 +1,1 @@
+"""Revisions of our tables, for alembic."""
