@@ -8,15 +8,18 @@ from pathlib import Path
 from rich.console import Console
 
 from dashboards import Front, read_front
-from nas.begin import lock_search
+from nas.hold import Held, hold
 from nas.plan import Plan
-from nas.search import Search
+from nas.progress import Progress
+from nas.search import Search, failure_line
 from nas.show import ProgressView
 from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
 from trials.loop import run_locally
 from trials.precision import choose_precision
+from trials.queue import Queue
+from trials.queue_entry import Entry
 from trials.ray_workers import Workers, check_gpus
 from trials.store import Store
 from trials.weights import sha256, start_path
@@ -29,25 +32,37 @@ def run_search(
     progress: Console,
     allow_code: bool = False,
     workers: Callable[[], Workers] | None = None,
+    taken: Entry | None = None,
 ) -> tuple[Front, int]:
     """Train what the store does not have yet, on Ray or in this process; the front, and the number of jobs to retry.
 
     `workers` that are being started already are used; otherwise they are started where there is something to train.
+    `taken` is the search as this process holds it already; otherwise it is taken here. Raises SearchError where another
+    process has it.
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
     spec = plan.problem.spec
     if local and spec.search.device == "cuda":
         check_gpus(1, spec.search.gpu_share)
-    with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
+
+    def say(line: str) -> None:
+        progress.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    with (
+        Store(spec.storage, create=True) as store,
+        Queue(spec.storage, create=True) as queue,
+        hold(store, queue, spec, say, taken) as held,
+    ):
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         if dataset.unreadable:
             first = ", ".join(dataset.unreadable[:3])
-            line = f"{len(dataset.unreadable)} images could not be read and are left out: {first}"
-            progress.print(line, markup=False, soft_wrap=True)
+            held.say(line := f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
+            say(line)
         plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
-            search = Search(plan, store, dataset, view.update, view.say)
+            search = Search(plan, store, dataset, *_both(view, held))
+            held.begun = True
             if search.kept:
                 known = len(search.networks) * spec.train.seeds
                 progress.print(f"{search.kept} of {known} trainings are in {store.path} already")
@@ -61,11 +76,23 @@ def run_search(
                         from trials.ray_tune import run_on_ray  # not while Ray is being started
 
                         run_on_ray(search, dataset, store.checkpoints, ready)
-        for job, failure in search.failures:
-            line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
-            progress.print(line, markup=False, soft_wrap=True)
         store.set_finished(spec.name, search.complete)
+        held.finish(complete=search.complete, failures=[failure_line(*one) for one in search.failures])
         return read_front(store, spec.name), sum(not failure.settled for _, failure in search.failures)
+
+
+def _both(view: ProgressView, held: Held) -> tuple[Callable[[Progress], None], Callable[[str], None]]:
+    """What the search calls to tell where it stands, and to say a line: here, and in the database."""
+
+    def update(progress: Progress) -> None:
+        view.update(progress)
+        held.update(progress)
+
+    def say(line: str) -> None:
+        view.say(line)
+        held.say(line)
+
+    return update, say
 
 
 def _with_start_weights(plan: Plan, folder: Path, *, allow_code: bool) -> Plan:

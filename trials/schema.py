@@ -102,8 +102,8 @@ def _explain(path: Path, reason: str) -> str:
     return next((text for part, text in known.items() if part in reason), f"database {path}: {first_line}")
 
 
-def open_engine(url: str, *, create: bool) -> Engine:
-    """An engine on our database; nothing is written.
+def open_engine(url: str, *, create: bool, begun: bool = True) -> Engine:
+    """An engine on our database; nothing is written. `begun` asks for one in which a search was begun already.
 
     Raises StoreError for a file that is missing or empty (unless `create`), locked, unreadable, foreign or newer.
     """
@@ -115,7 +115,7 @@ def open_engine(url: str, *, create: bool) -> Engine:
             raise StoreError(f"the folder of the database must exist, but {path.parent} does not; create it")
         engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
         try:
-            _check_ours(engine, path, whole=not create)
+            _check_ours(engine, path, whole=begun and not create)
         except BaseException:
             engine.dispose()
             raise
@@ -185,7 +185,8 @@ def _check_ours(engine: Engine, path: Path, *, whole: bool) -> None:
     ours = set(Table.metadata.tables)
     if tables and not tables & ours:
         raise StoreError(f"database {path} must be one of this service, but holds other tables; use another file")
-    if whole and not ours | {"studies"} <= tables:
+    needed = {"studies", *(row.__tablename__ for row in (SchemaRow, SearchRow, JobRow))}  # others may come later
+    if whole and not needed <= tables:
         raise StoreError(f"database {path} must hold a search, but none was begun in it; run nas search")
     if SchemaRow.__tablename__ not in tables:
         return

@@ -21,7 +21,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -89,6 +89,11 @@ class Store:
     def optuna_storage(self) -> optuna.storages.BaseStorage:
         """For optuna-dashboard."""
         return self._optuna
+
+    @property
+    def engines(self) -> tuple[Engine, Engine]:
+        """Of our tables and of Optuna's: a driver fences both (`trials.leases`)."""
+        return self._engine, self._optuna.engine
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -237,13 +242,13 @@ class Store:
         seconds = outcome.wall_seconds if isinstance(outcome, JobResult) else 0.0
         frozen = create_trial(
             state=_state(outcome),
-            values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
+            values=trial.values(outcome) if isinstance(outcome, JobResult) else None,
             params=dict(trial.params),
             distributions={name: _distribution(trial.spans[name]) for name in trial.params},
             user_attrs={
                 **trial.attributes,
                 **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},
-                **_ending(trial, outcome),
+                **trial.ending(outcome),
             },
             intermediate_values=dict(trial.rungs),
             # the list, not Trial.set_constraint: both Optuna's samplers and optuna-dashboard read it
@@ -279,18 +284,6 @@ def _state(outcome: JobResult | JobFailure | None) -> TrialState:
     if outcome is None:
         return TrialState.PRUNED
     return TrialState.COMPLETE if isinstance(outcome, JobResult) else TrialState.FAIL
-
-
-def _ending(trial: TrialRecord, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
-    if outcome is None:
-        return {"pruned": max(trial.rungs)}
-    if isinstance(outcome, JobFailure):
-        return {"failure": outcome.message, "settled": outcome.settled}
-    return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
-
-
-def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:
-    return [result.accuracy if name == "accuracy" else float(trial.attributes[name]) for name in trial.objectives]
 
 
 def _batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
