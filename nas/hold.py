@@ -9,8 +9,9 @@ from nas.begin import SearchError, check_same_spec
 from nas.progress import Progress, progress_line, progress_step
 from nas.spec import Spec
 from search_spaces import NasError
+from search_spaces.errors import Retry
 from trials.heartbeat import Heartbeat
-from trials.leases import BEATS, LeaseLost, Sight, Watch, fence, lost
+from trials.leases import BEATS, LeaseLost, Sight, Watch, lost
 from trials.queue import Ending, Queue
 from trials.queue_entry import Entry
 from trials.schema import StoreError
@@ -22,7 +23,8 @@ LOOK_SECONDS = 0.1  # between two looks at a lease that is held
 class Held:
     """A search that this process holds: what is told here, everybody sees."""
 
-    def __init__(self, beat: Heartbeat) -> None:
+    def __init__(self, beat: Heartbeat, lease: Sight) -> None:
+        self.lease = lease
         self._beat = beat
         self._shown: tuple[str, int] | None = None
         self._last: Progress | None = None
@@ -67,26 +69,23 @@ def entry_for(spec: Spec, *, by_hand: bool = False, folder: str = "", priority: 
 
 
 @contextmanager
-def hold(store: Store, queue: Queue, spec: Spec, say: Callable[[str], None], taken: Entry | None) -> Iterator[Held]:
-    """Hold a search to the end of the block, and write down how that ended; a process of its own holds `taken` already.
+def hold(queue: Queue, taken: Entry, before: Entry | None = None) -> Iterator[Held]:
+    """Hold a search that this process has taken to the end of the block, and write down how that ended.
 
-    Raises SearchError where another process holds it, and LeaseLost where it was lost.
+    One that is run by hand and had not begun is left as it was `before` (not there where this is None). Raises
+    LeaseLost where the search was lost meanwhile.
     """
-    before = None
-    if taken is None:
-        check_same_spec(spec, store.find_search(spec.name))
-        before, taken = _take(queue, spec, say)
     assert taken.lease is not None, "a search that was taken has a lease"
     name, token = taken.name, taken.lease.token
-    fence(store.engines, name, token)
     beat = Heartbeat(queue, taken.lease)
-    held = Held(beat)
+    held = Held(beat, taken.lease)
 
     def end(how: Ending, cause: str = "", lines: Sequence[str] = ()) -> None:
-        if taken.by_hand and not held.begun:  # as if it had not been tried
-            _undo(queue, taken, before)
-        else:
-            queue.end(name, token, how, cause, [*beat.last_words(), *lines])
+        with suppress(StoreError):  # the first error is the one to tell
+            if taken.by_hand and not held.begun:
+                queue.undo(name, token, before)
+            else:
+                queue.end(name, token, how, cause, lines)
 
     try:
         with beat:
@@ -96,20 +95,27 @@ def hold(store: Store, queue: Queue, spec: Spec, say: Callable[[str], None], tak
     except KeyboardInterrupt:
         if beat.call == "lost":
             raise lost(name) from None
-        with suppress(StoreError):
-            end("interrupted", lines=["stopped; what is done is kept"])
+        end("interrupted", lines=["stopped; what is done is kept"])
         raise
     except NasError as error:
-        with suppress(StoreError):  # the first error is the one to tell
-            end("failed" if error.retry == "never" else "again", f"{error}", [f"error: {error}"])
+        endings: dict[Retry, Ending] = {"never": "failed", "later": "again", "elsewhere": "elsewhere"}
+        end(endings[error.retry], f"{error}", [f"error: {error}"])
         raise
     except Exception as error:
-        with suppress(StoreError):
-            cause = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            end("again", cause, "".join(traceback.format_exception(error)).splitlines())
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        end("again", cause, "".join(traceback.format_exception(error)).splitlines())
         raise
-    if queue.end(name, token, held.ending, held.cause, beat.last_words()) is None:
+    if queue.end(name, token, held.ending, held.cause) is None:
         raise lost(name)
+
+
+@contextmanager
+def hold_by_hand(store: Store, queue: Queue, spec: Spec, say: Callable[[str], None]) -> Iterator[Held]:
+    """Take a search for this process, and hold it; raises SearchError where another one runs it."""
+    check_same_spec(spec, store.find_search(spec.name))
+    before, taken = _take(queue, spec, say)
+    with hold(queue, taken, before) as held:
+        yield held
 
 
 def _take(queue: Queue, spec: Spec, say: Callable[[str], None]) -> tuple[Entry | None, Entry]:
@@ -137,11 +143,3 @@ def _take(queue: Queue, spec: Spec, say: Callable[[str], None]) -> tuple[Entry |
             told = True
             say(f"{seen.holder} runs {spec.name!r} but is silent; after {seen.lease_seconds:g} s it is taken over")
         time.sleep(LOOK_SECONDS)
-
-
-def _undo(queue: Queue, taken: Entry, before: Entry | None) -> None:
-    assert taken.lease is not None, "a search that was taken has a lease"
-    if before is None:
-        queue.remove(taken.name, taken.lease.token)
-    else:
-        queue.undo(before, taken.lease.token)

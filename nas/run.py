@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dashboards import Front, read_front
-from nas.hold import Held, hold
+from nas.hold import Held, hold_by_hand
 from nas.plan import Plan
 from nas.progress import Progress
 from nas.search import Search, failure_line
@@ -16,10 +16,10 @@ from nas.show import ProgressView
 from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
+from trials.leases import fence
 from trials.loop import run_locally
 from trials.precision import choose_precision
 from trials.queue import Queue
-from trials.queue_entry import Entry
 from trials.ray_workers import Workers, check_gpus
 from trials.store import Store
 from trials.weights import sha256, start_path
@@ -32,13 +32,13 @@ def run_search(
     progress: Console,
     allow_code: bool = False,
     workers: Callable[[], Workers] | None = None,
-    taken: Entry | None = None,
+    holding: Held | None = None,
 ) -> tuple[Front, int]:
     """Train what the store does not have yet, on Ray or in this process; the front, and the number of jobs to retry.
 
     `workers` that are being started already are used; otherwise they are started where there is something to train.
-    `taken` is the search as this process holds it already; otherwise it is taken here. Raises SearchError where another
-    process has it.
+    `holding` is of a process that holds the search already; otherwise it is held here, and SearchError is raised where
+    another one has it.
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
     spec = plan.problem.spec
@@ -51,21 +51,31 @@ def run_search(
     with (
         Store(spec.storage, create=True) as store,
         Queue(spec.storage, create=True) as queue,
-        hold(store, queue, spec, say, taken) as held,
+        nullcontext(holding) if holding else hold_by_hand(store, queue, spec, say) as held,
     ):
+        fence(store.engines, spec.name, held.lease.token)
+
+        def tell(line: str) -> None:
+            say(line)
+            held.say(line)
+
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         if dataset.unreadable:
             first = ", ".join(dataset.unreadable[:3])
-            held.say(line := f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
-            say(line)
+            tell(f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
         plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
-            search = Search(plan, store, dataset, *_both(view, held))
+
+            def update(stands: Progress) -> None:
+                view.update(stands)
+                held.update(stands)
+
+            search = Search(plan, store, dataset, update, tell)
             held.begun = True
             if search.kept:
                 known = len(search.networks) * spec.train.seeds
-                progress.print(f"{search.kept} of {known} trainings are in {store.path} already")
+                tell(f"{search.kept} of {known} trainings are in {store.path} already")
             search.report()
             if not search.finished():
                 if local:
@@ -79,20 +89,6 @@ def run_search(
         store.set_finished(spec.name, search.complete)
         held.finish(complete=search.complete, failures=[failure_line(*one) for one in search.failures])
         return read_front(store, spec.name), sum(not failure.settled for _, failure in search.failures)
-
-
-def _both(view: ProgressView, held: Held) -> tuple[Callable[[Progress], None], Callable[[str], None]]:
-    """What the search calls to tell where it stands, and to say a line: here, and in the database."""
-
-    def update(progress: Progress) -> None:
-        view.update(progress)
-        held.update(progress)
-
-    def say(line: str) -> None:
-        view.say(line)
-        held.say(line)
-
-    return update, say
 
 
 def _with_start_weights(plan: Plan, folder: Path, *, allow_code: bool) -> Plan:

@@ -47,6 +47,8 @@ class Heartbeat:
             self._disarm()
         self._over.set()
         self._thread.join()
+        if self.call != "lost":
+            self._beat()  # takes along what was said since the last one
 
     def say(self, line: str) -> None:
         """Keep a line of what the driver says."""
@@ -57,12 +59,6 @@ class Heartbeat:
         self._progress = progress
         self._found |= found
 
-    def last_words(self) -> list[str]:
-        """Lines that no beat has taken along."""
-        lines = list(self._lines)
-        self._lines.clear()
-        return lines
-
     def _disarm(self) -> None:
         with self._guard:
             self._armed = False
@@ -72,7 +68,9 @@ class Heartbeat:
             self._beat()
 
     def _beat(self) -> None:
-        lines, found = self.last_words(), self._found
+        lines, found = list(self._lines), self._found
+        for _ in lines:  # others may come meanwhile
+            self._lines.popleft()
         self._found = False
         try:
             state = self._queue.beat(self._lease.name, self._lease.token, self._progress, lines, found=found)

@@ -23,7 +23,7 @@ from trials.queue_schema import QueueRow, State, utc_now
 from trials.schema import SearchRow
 
 TRIES = 3  # in a row without a new result, after which a search counts as one that kills its driver
-Ending = Literal["finished", "failed", "again", "interrupted"]
+Ending = Literal["finished", "failed", "again", "elsewhere", "interrupted"]
 
 
 class Queue:
@@ -72,11 +72,22 @@ class Queue:
                 if row.name not in known
             ]
 
+    def leases(self) -> list[Sight]:
+        """Of all searches that are held."""
+        with self._session() as session:
+            held = [entry_of(row) for row in session.scalars(select(QueueRow).where(QueueRow.token != ""))]
+            return [entry.lease for entry in held if entry.lease is not None]
+
     def find(self, name: str) -> Entry | None:
         """The entry of this name, if it stands in the queue."""
         with self._session() as session:
             row = session.scalar(select(QueueRow).where(QueueRow.name == name)) if self._exists else None
             return None if row is None else entry_of(row)
+
+    def has_begun(self, name: str) -> bool:
+        """Whether a driver has begun this search: then the store knows it, too."""
+        with self._session() as session:
+            return session.get(SearchRow, name) is not None
 
     def enter(self, entry: Entry) -> bool:
         """Put a new search in the queue; False, and nothing, where one of its name is there."""
@@ -178,13 +189,15 @@ class Queue:
                 return None
             return _end(session, row, "again", cause, [cause])
 
-    def undo(self, entry: Entry, token: str) -> None:
-        """Give a lease back with the search as it was before: nothing had begun."""
+    def undo(self, name: str, token: str, before: Entry | None) -> None:
+        """Give a lease back with the search as it was before it was taken, or not there: nothing had begun."""
         with self._session() as session:
-            row = _lock(session, entry.name, token)
-            if row is not None:
+            row = _lock(session, name, token)
+            if row is not None and before is None:
+                _remove(session, row)
+            elif row is not None:
                 for key in ("state", "by_hand", "attempts", "started_at", "ended_at"):
-                    setattr(row, key, getattr(entry, key))
+                    setattr(row, key, getattr(before, key))
                 row.token = ""
 
     def ask_to_stop(self, name: str) -> State | None:
@@ -214,8 +227,7 @@ class Queue:
             row = _lock(session, name, token)
             if row is None:
                 return False
-            keep_lines(session, row.number, (), most=0)
-            session.delete(row)
+            _remove(session, row)
             return True
 
     def lines(self, name: str, after: int = 0, most: int | None = None) -> list[tuple[int, datetime, str]]:
@@ -249,6 +261,11 @@ def _lock(session: Session, name: str, token: str | None = None) -> QueueRow | N
     return session.scalar(select(QueueRow).where(*found))
 
 
+def _remove(session: Session, row: QueueRow) -> None:
+    keep_lines(session, row.number, (), most=0)
+    session.delete(row)
+
+
 def _end(session: Session, row: QueueRow, how: Ending, cause: str, lines: Sequence[str]) -> State:
     row.token, row.ended_at, row.cause = "", utc_now(), cause or row.cause
     if how == "finished":
@@ -259,6 +276,8 @@ def _end(session: Session, row: QueueRow, how: Ending, cause: str, lines: Sequen
         row.state = "stopped"
     elif how == "interrupted":
         row.state, row.attempts = "stopped" if row.by_hand else "queued", max(0, row.attempts - 1)
+    elif how == "elsewhere":  # this try says nothing of the search
+        row.state, row.attempts = "failed" if row.by_hand else "queued", max(0, row.attempts - 1)
     elif row.attempts >= TRIES and not row.by_hand:
         row.state, row.cause = "failed", f"{row.cause}; given up after {row.attempts} tries without a new result"
     else:

@@ -71,6 +71,7 @@ def test_code_runs_only_where_it_may(queue: Queue) -> None:
     [
         ("finished", "finished", "finished", "finished"),
         ("failed", "failed", "failed", "failed"),
+        ("elsewhere", "queued", "stopped", "failed"),
         ("again", "queued", "stopped", "failed"),
         ("interrupted", "queued", "stopped", "stopped"),
     ],
@@ -182,10 +183,16 @@ def test_taken_and_given_back_as_it_was(queue: Queue) -> None:
     assert taken is not None
     assert taken.lease is not None
     assert queue.take("a") is None
-    queue.undo(before, taken.lease.token)
+    queue.undo("a", taken.lease.token, before)
     after = queue.find("a")
     assert after is not None
     assert replace(after, lease=None) == before
+    queue.enter(replace(ENTRY, name="new", state="stopped"))
+    new = queue.take("new")
+    assert new is not None
+    assert new.lease is not None
+    queue.undo("new", new.lease.token, None)
+    assert queue.find("new") is None
 
 
 def test_what_was_said_is_bounded_and_printable(queue: Queue) -> None:
