@@ -25,8 +25,8 @@ TRIES = 3  # trainings whose worker dies so often are given up: a network that a
 
 
 def failure_line(job: AnyJob, failure: JobFailure) -> str:
-    """What a person is told of a job that failed."""
-    return f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
+    """A job that failed, and why."""
+    return f"{job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
 
 
 class Search:
@@ -130,7 +130,7 @@ class Search:
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
                 self.failures.append((job, outcome))
-                self._say(failure_line(job, outcome))
+                self._say(f"failed: {failure_line(job, outcome)}")
             if isinstance(job, PruneJob):
                 self._end_pruning(job, outcome)
                 continue
