@@ -1,17 +1,14 @@
 """Entering a search into the store, or finding that one of its name is the same."""
 
 import platform
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-
-from filelock import FileLock, Timeout
 
 from nas.planning import Plan
 from nas.problem import Candidate
 from nas.spec import Spec, parse_spec
 from search_spaces import NasError
 from trials.data import Dataset, channel_statistics
-from trials.folders import is_remote
+from trials.queue_entry import Entry
 from trials.store import Store, StoredSearch
 
 
@@ -19,28 +16,13 @@ class SearchError(NasError):
     """A search that cannot begin or go on."""
 
 
-def lock_search(store: Store, name: str) -> AbstractContextManager[object]:
-    """Held while a search runs and freed by the kernel when its process ends, however it ends.
-
-    Where the weights lie on no disk there is nothing to lock.
-    """
-    if is_remote(store.checkpoints):
-        return nullcontext()
-    lock = FileLock(store.checkpoints / f"{name}.lock")
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout as error:
-        raise SearchError(
-            f"a search must be run by one process, but another one runs {name!r} now; wait for it or stop it"
-        ) from error
-
-
 def begin_search(plan: Plan, store: Store, dataset: Dataset) -> list[Candidate]:
     """Enter the search, or check that the one of this name is the same; the networks that it began with."""
     spec = plan.problem.spec
     earlier = store.find_search(spec.name)
     if earlier is not None:
-        _check_same(spec, earlier, dataset)
+        check_same_spec(spec, earlier)
+        _check_same_images(spec, earlier, dataset)
     means, stds = channel_statistics(dataset)
     new = StoredSearch(
         name=spec.name,
@@ -74,13 +56,19 @@ def _job_ids(plan: Plan, networks: list[Candidate], dataset: Dataset) -> list[st
     return [job.id for network in networks for job in plan.problem.jobs(network, dataset.id)]
 
 
-def _check_same(spec: Spec, earlier: StoredSearch, dataset: Dataset) -> None:
+def check_same_spec(spec: Spec, earlier: StoredSearch | Entry | None) -> None:
+    """Raises SearchError where a search of the spec's name was begun, or submitted, with another spec."""
+    if earlier is None:
+        return
     changed = _first_difference(parse_spec(earlier.spec, origin="the stored spec").meaning(), spec.meaning())
     if changed:
         raise SearchError(
             f"search {spec.name!r} must keep its spec, but {changed} differs from when it began; "
             "give this one another name"
         )
+
+
+def _check_same_images(spec: Spec, earlier: StoredSearch, dataset: Dataset) -> None:
     fingerprints = earlier.data["fingerprint"], earlier.data["split_fingerprint"]
     if fingerprints != (dataset.fingerprint, dataset.split_fingerprint):
         raise SearchError(

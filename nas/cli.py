@@ -12,11 +12,10 @@ import typer
 from rich.console import Console
 
 import nas
-from nas import cli_networks, options
+from nas import cli_networks, cli_service, options
 from nas.once import latency_of, measure_step
-from nas.spec import DEFAULT_STORAGE, STORAGE_VARIABLE, read_spec
+from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError, one_line
-from trials.urls import hide_passwords
 
 app = typer.Typer(
     name="nas",
@@ -131,8 +130,7 @@ def search(
     if failed:
         console.print(f"{failed} jobs failed; try them again with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    default = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
-    where = "" if checked.storage == default else f" --storage {shlex.quote(hide_passwords(checked.storage))}"
+    where = options.storage_flag(checked.storage)
     export = [] if front.study else [f"nas export {front.name} -o winner.json{where}"]
     for lead, following in zip(("next:", "     "), (*export, f"nas dashboard{where}"), strict=False):
         console.print(f"{lead} {following}", markup=False, highlight=False)
@@ -241,6 +239,16 @@ app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --par
 app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)
 app.command(epilog="Example: nas dynamic msnet-tiny --draw dynamic.html")(cli_networks.dynamic)
 app.command(epilog="Example: nas grid isometric-tiny --draw grid.html")(cli_networks.grid)
+
+
+app.command(epilog="Example: nas submit examples/quickstart.yaml --priority 5")(cli_service.submit)
+app.command(epilog="Example: nas worker --storage sqlite:///nas.db")(cli_service.worker)
+app.command(epilog="Example: nas status digits-14px --watch")(cli_service.status)
+app.command(epilog="Example: nas list", name="list")(cli_service.list_searches)
+app.command(epilog="Example: nas stop digits-14px")(cli_service.stop)
+app.command(epilog="Example: nas resume digits-14px")(cli_service.resume)
+app.command(epilog="Example: nas delete digits-14px")(cli_service.delete)
+app.command(epilog="Example: nas logs digits-14px --follow")(cli_service.logs)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """Where a search stands, as the search tells those who show it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nas.problem import Candidate
+from nas.tables import duration
 
 Stage = Literal["training", "racing", "confirming"]
 
@@ -22,3 +23,48 @@ class Progress:
     base_accuracy: float | None
     seconds_left: float | None
     pruning: str = ""  # what runs beside it, after which more networks are known
+
+    def to_json(self) -> dict[str, Any]:
+        """What is shown of it, as plain data."""
+        network, accuracy = self.best or (None, None)
+        return {
+            "stage": self.stage,
+            "done": self.done,
+            "total": self.total,
+            "best_accuracy": accuracy,
+            "best_resolution": None if network is None else network.architecture.resolution,
+            "base_accuracy": self.base_accuracy,
+            "seconds_left": self.seconds_left,
+            "pruning": self.pruning,
+        }
+
+
+_WORDS = {"training": "trained", "racing": "epochs of the race", "confirming": "confirmed"}
+
+
+def progress_step(shown: dict[str, Any]) -> tuple[str, int]:
+    """Stage and finished tenth of what `Progress.to_json` gave: where it changes, there is something to tell."""
+    return shown["stage"], 10 * shown["done"] // max(1, shown["total"])
+
+
+def progress_line(shown: dict[str, Any]) -> str:
+    """The same as a line."""
+    parts = (f"{shown['done']}/{shown['total']} {_WORDS[shown['stage']]}", found_so_far(shown), time_left(shown))
+    return ", ".join(part for part in parts if part)
+
+
+def found_so_far(shown: dict[str, Any]) -> str:
+    """Best network and base."""
+    parts = []
+    if shown["best_accuracy"] is not None:
+        parts.append(f"best {shown['best_accuracy']:.4f} ({shown['best_resolution']} px)")  # 80 characters
+    if shown["base_accuracy"] is not None:
+        parts.append(f"base {shown['base_accuracy']:.4f}")
+    return ", ".join(parts)
+
+
+def time_left(shown: dict[str, Any]) -> str:
+    """How long it takes, or what runs until that is known."""
+    if shown["pruning"]:
+        return f"pruning: {shown['pruning']}"
+    return "" if shown["seconds_left"] is None else f"{duration(shown['seconds_left'])} left"

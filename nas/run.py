@@ -8,15 +8,18 @@ from pathlib import Path
 from rich.console import Console
 
 from dashboards import Front, read_front
-from nas.begin import lock_search
+from nas.hold import Held, hold_by_hand
 from nas.planning import Plan
-from nas.search_loop import Search
+from nas.progress import Progress
+from nas.search_loop import Search, failure_line
 from nas.show import ProgressView
 from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
+from trials.leases import fence
 from trials.loop import run_locally
 from trials.precision import choose_precision
+from trials.queue import Queue
 from trials.ray_workers import Workers, check_gpus
 from trials.store import Store
 from trials.weights import sha256, start_path
@@ -29,10 +32,13 @@ def run_search(
     progress: Console,
     allow_code: bool = False,
     workers: Callable[[], Workers] | None = None,
+    holding: Held | None = None,
 ) -> tuple[Front, int]:
     """Train what the store does not have yet, on Ray or in this process; the front, and the number of jobs to retry.
 
     `workers` that are being started already are used; otherwise they are started where there is something to train.
+    `holding` is of a process that holds the search already; otherwise it is held here, and SearchError is raised where
+    another one has it.
     On KeyboardInterrupt what is done is kept, and the same call goes on from there.
     """
     spec = plan.problem.spec
@@ -44,20 +50,32 @@ def run_search(
 
     with (
         Store(spec.storage, create=True, checkpoints=spec.checkpoints, say=say) as store,
-        lock_search(store, spec.name),
+        Queue(spec.storage, create=True) as queue,
+        nullcontext(holding) if holding else hold_by_hand(store, queue, spec, say) as held,
     ):
+        fence(store.engines, spec.name, held.lease.token)
+
+        def tell(line: str) -> None:
+            say(line)
+            held.say(line)
+
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         if dataset.unreadable:
             first = ", ".join(dataset.unreadable[:3])
-            line = f"{len(dataset.unreadable)} images could not be read and are left out: {first}"
-            progress.print(line, markup=False, soft_wrap=True)
+            tell(f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
         plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
-            search = Search(plan, store, dataset, view.update, view.say)
+
+            def update(stands: Progress) -> None:
+                view.update(stands)
+                held.update(stands)
+
+            search = Search(plan, store, dataset, update, tell)
+            held.begun = True
             if search.kept:
                 known = len(search.networks) * spec.train.seeds
-                progress.print(f"{search.kept} of {known} trainings are in {store.shown} already")
+                tell(f"{search.kept} of {known} trainings are in {store.shown} already")
             search.report()
             if not search.finished():
                 if local:
@@ -68,10 +86,8 @@ def run_search(
                         from trials.ray_tune import run_on_ray  # not while Ray is being started
 
                         run_on_ray(search, dataset, store.checkpoints, ready)
-        for job, failure in search.failures:
-            line = f"failed: {job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
-            progress.print(line, markup=False, soft_wrap=True)
         store.set_finished(spec.name, search.complete)
+        held.finish(complete=search.complete, failures=[failure_line(*one) for one in search.failures])
         return read_front(store, spec.name), sum(not failure.settled for _, failure in search.failures)
 
 

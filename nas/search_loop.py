@@ -25,6 +25,11 @@ from trials.weights import checkpoint_path, drop_states, weights_are_whole
 TRIES = 3  # trainings whose worker dies so often are given up: a network that always kills it must not stop the search
 
 
+def failure_line(job: AnyJob, failure: JobFailure) -> str:
+    """A job that failed, and why."""
+    return f"{job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
+
+
 class Search:
     """The jobs of a search as `trials.loop.JobSource`; every outcome is in the store before the next is asked for.
 
@@ -45,7 +50,7 @@ class Search:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
-        self._on_progress = on_progress
+        self._on_progress, self._say = on_progress, say
         self._images = len(dataset.splits["train"])
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
@@ -130,6 +135,7 @@ class Search:
                     halted = outcome.message
                     continue
                 self.failures.append((job, outcome))
+                self._say(f"failed: {failure_line(job, outcome)}")
             if isinstance(job, PruneJob):
                 self._end_pruning(job, outcome)
                 continue

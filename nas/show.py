@@ -11,8 +11,8 @@ from rich.progress import Progress as Bar
 
 from dashboards import Front, Score, ScoredNetwork, StudyRow, make_study_rows
 from dashboards.study import Estimate
-from nas.progress import Progress
-from nas.tables import duration, make_table, short_number
+from nas.progress import Progress, found_so_far, progress_line, progress_step, time_left
+from nas.tables import make_table, short_number
 from search_spaces import LATENCY
 
 
@@ -49,36 +49,18 @@ class ProgressView:
 
     def update(self, progress: Progress) -> None:
         """Show where the search stands."""
-        left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
-        left = f"pruning: {progress.pruning}" if progress.pruning else left
-        found = _found(progress)
+        shown = progress.to_json()
         self._bar.update(
             self._task,
             description=progress.stage,
             completed=progress.done,
             total=progress.total,
-            found=found,
-            left=left,
+            found=found_so_far(shown),
+            left=time_left(shown),
         )
-        shown = (progress.stage, 10 * progress.done // max(1, progress.total))
-        if not self._console.is_terminal and shown != self._shown:
-            self._shown = shown
-            line = f"{progress.done}/{progress.total} {_WORDS[progress.stage]}"
-            line = ", ".join(part for part in (line, found, left) if part)
-            self._console.print(line, highlight=False, soft_wrap=True)
-
-
-_WORDS = {"training": "trained", "racing": "epochs of the race", "confirming": "confirmed"}
-
-
-def _found(progress: Progress) -> str:
-    parts = []
-    if progress.best is not None:
-        network, accuracy = progress.best
-        parts.append(f"best {accuracy:.4f} ({network.architecture.resolution} px)")  # 80 characters
-    if progress.base_accuracy is not None:
-        parts.append(f"base {progress.base_accuracy:.4f}")
-    return ", ".join(parts)
+        if not self._console.is_terminal and progress_step(shown) != self._shown:
+            self._shown = progress_step(shown)
+            self._console.print(progress_line(shown), highlight=False, soft_wrap=True)
 
 
 def score_text(score: Score, plus_minus: str = " ± ") -> str:

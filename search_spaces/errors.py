@@ -1,8 +1,18 @@
 """Errors that a user can mend. The command line prints them as one line and exits with status 2."""
 
+from typing import ClassVar, Literal
+
+Retry = Literal["never", "later", "elsewhere"]
+
 
 class NasError(Exception):
-    """Bad input or a broken rule: the message says the rule, the value and the way out, in one line."""
+    """Bad input or a broken rule: the message says the rule, the value and the way out, in one line.
+
+    `retry` says whether a queue should run the same search again: never, as it would fail again; later; or elsewhere,
+    as this machine lacks something.
+    """
+
+    retry: ClassVar[Retry] = "never"
 
 
 class NetworkError(NasError, ValueError):

@@ -27,7 +27,7 @@ ONLY_IN = {
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/texts.py"},
     "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
-    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
+    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/cli_service.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",
@@ -50,6 +50,8 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "nas/export_onnx.py",
     "nas/cli_networks.py",
     "nas/cost_report.py",
+    "nas/cli_service.py",
+    "nas/drive.py",
     "nas/__init__.py",
     "nas/networks.py",
     "nas/once.py",

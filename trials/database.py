@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from search_spaces import NasError
+from search_spaces.errors import Retry
 from trials.urls import drop_passwords, hide_passwords
 
 LOCK_SECONDS = 10  # how long SQLite waits for another process before the database counts as locked
@@ -30,6 +31,8 @@ class StoreError(NasError):
 
 class DatabaseGone(StoreError):
     """A database that does not answer now, that another process keeps, or that has no space; waiting may help."""
+
+    retry: ClassVar[Retry] = "later"
 
 
 def wait_seconds() -> float:

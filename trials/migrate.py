@@ -81,11 +81,11 @@ def _first_revision(version: int | None, name: str) -> str | None:
     return FIRST if version else None
 
 
-def check_readable(engine: Engine, url: str) -> None:
-    """Raises StoreError where our tables, or Optuna's, are not there whole or are of another version."""
+def check_readable(engine: Engine, url: str, *, begun: bool = True) -> None:
+    """Raises StoreError where our tables, or with `begun` Optuna's, are not there whole or are of another version."""
     name = database_name(url)
     revision = find_revision(engine, name)
-    if revision is None or not inspect(engine).has_table("studies"):
+    if revision is None or (begun and not inspect(engine).has_table("studies")):
         raise StoreError(f"database {name} must hold a search, but none was begun in it; run nas search")
     newest = known_revisions()[0]
     if revision != newest:
@@ -108,8 +108,8 @@ def upgrade(engine: Engine, name: str) -> None:
         command.upgrade(config, "head")
 
 
-def open_engine(url: str, *, create: bool) -> Engine:
-    """An engine on our database; nothing is written.
+def open_engine(url: str, *, create: bool, begun: bool = True) -> Engine:
+    """An engine on our database; nothing is written. `begun` asks for one in which a search was begun already.
 
     Raises StoreError for one that is missing or empty or must be upgraded (unless `create`), and for one that is
     locked, unreadable, foreign or newer.
@@ -126,7 +126,7 @@ def open_engine(url: str, *, create: bool) -> Engine:
         engine = make_engine(url)
         try:
             if not create:
-                check_readable(engine, url)
+                check_readable(engine, url, begun=begun)
             elif path is None or path.exists():
                 find_revision(engine, name)
         except BaseException:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from threading import Event, Thread
-from typing import Any
+from typing import Any, ClassVar
 
 # Ray reads these when it is imported or started, and its processes inherit them.
 os.environ.update(
@@ -38,6 +38,7 @@ import ray
 from ray.job_config import JobConfig
 
 from search_spaces import NasError
+from search_spaces.errors import Retry
 from trials.data import Dataset
 from trials.folders import open_path
 from trials.job import AnyJob, JobFailure, Outcome, read_job, read_result
@@ -48,7 +49,15 @@ DIED = "the worker process died (out of memory, or killed)"
 
 
 class WorkersError(NasError):
-    """Ray that cannot start, or a device that is not there."""
+    """Ray that cannot start."""
+
+    retry: ClassVar[Retry] = "later"
+
+
+class DeviceError(WorkersError):
+    """A device that is not there, or not often enough."""
+
+    retry: ClassVar[Retry] = "elsewhere"
 
 
 class Worker:
@@ -139,14 +148,14 @@ def _keep_ray(started: Future[Workers], over: Event, count: int, device: str, gp
 
 
 def check_gpus(workers: int, share: float) -> None:
-    """Raises WorkersError where this machine's GPUs are too few."""
+    """Raises DeviceError where this machine's GPUs are too few."""
     import torch  # of searches on a GPU alone
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not gpus:
-        raise WorkersError("search.device cuda needs a GPU that torch can use, but there is none; set it to cpu")
+        raise DeviceError("search.device cuda needs a GPU that torch can use, but there is none; set it to cpu")
     if workers > gpus * int(1 / share):
-        raise WorkersError(
+        raise DeviceError(
             f"search.workers must be at most {gpus * int(1 / share)} on {gpus} GPUs where each takes "
             f"search.gpu_share {share:g}, but is {workers}; lower one of them"
         )

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trials.job import JobFailure, JobResult
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
@@ -19,6 +21,18 @@ class TrialRecord:
     objectives: Sequence[str]
     constraints: Mapping[str, float]
     rungs: Mapping[int, float] = field(default_factory=dict)  # accuracy by epoch, of a race
+
+    def values(self, result: JobResult) -> list[float]:
+        """The objectives' values."""
+        return [result.accuracy if name == "accuracy" else float(self.attributes[name]) for name in self.objectives]
+
+    def ending(self, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
+        """The attributes that an outcome adds; none: a race ended the training after the last of its rungs."""
+        if outcome is None:
+            return {"pruned": max(self.rungs)}
+        if isinstance(outcome, JobFailure):
+            return {"failure": outcome.message, "settled": outcome.settled}
+        return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,11 +168,11 @@ def make_trial(trial: TrialRecord, outcome: JobResult | JobFailure | None) -> Fr
     attributes = {
         **trial.attributes,
         **{f"{SLACK}{bound}": slack for bound, slack in trial.constraints.items()},
-        **_ending(trial, outcome),
+        **trial.ending(outcome),
     }
     frozen = create_trial(
         state=_state(outcome),
-        values=_objective_values(trial, outcome) if isinstance(outcome, JobResult) else None,
+        values=trial.values(outcome) if isinstance(outcome, JobResult) else None,
         params=dict(trial.params),
         distributions={name: _distribution(trial.spans[name]) for name in trial.params},
         user_attrs=attributes,
@@ -198,15 +198,3 @@ def _state(outcome: JobResult | JobFailure | None) -> TrialState:
     if outcome is None:
         return TrialState.PRUNED
     return TrialState.COMPLETE if isinstance(outcome, JobResult) else TrialState.FAIL
-
-
-def _ending(trial: TrialRecord, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
-    if outcome is None:
-        return {"pruned": max(trial.rungs)}
-    if isinstance(outcome, JobFailure):
-        return {"failure": outcome.message, "settled": outcome.settled}
-    return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
-
-
-def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:
-    return [result.accuracy if name == "accuracy" else float(trial.attributes[name]) for name in trial.objectives]

@@ -1,8 +1,6 @@
 """The loop on invented outcomes, and on a real store: what is asked for, kept, resumed."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards import read_front
-from nas.begin import SearchError, lock_search
+from nas.begin import SearchError
 from nas.export import ExportError, export_winner
 from nas.planning import Plan, make_plan
 from nas.progress import Progress
@@ -361,25 +359,6 @@ def test_one_name_the_same_images(plan: Plan, store: Store, dataset: Dataset) ->
     other = Dataset(dataset.images[::-1].copy(), dataset.labels, dataset.splits)
     with pytest.raises(SearchError, match="must keep its images, but those of mnist5k have changed"):
         Search(plan, store, other, quiet)
-
-
-def test_one_process_a_search(store: Store) -> None:
-    script = (
-        "import sys; from filelock import FileLock;"
-        "lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); sys.stdin.read()"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(store.checkpoints / "small.lock")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    with pytest.raises(SearchError, match="another one runs 'small' now"):
-        lock_search(store, "small")
-    holder.kill()
-    holder.communicate()
-    with lock_search(store, "small"):  # freed by the kernel, however its holder ended
-        assert True
 
 
 def test_nothing_is_left_running(plan: Plan, store: Store, dataset: Dataset) -> None:

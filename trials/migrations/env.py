@@ -4,6 +4,7 @@ from typing import Any
 
 from alembic import context
 
+from trials import queue_schema  # noqa: F401 its tables are ours, too
 from trials.migrate import VERSION_TABLE
 from trials.schema import Table
 

@@ -1,0 +1,209 @@
+"""Whatever is killed, stopped or fails: every result is kept, none is counted twice, the front is the same."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NAS, environment, run_nas, write_spec
+from tests.nas.service import (
+    check_same_result,
+    driver_of,
+    dump,
+    ended,
+    gone,
+    jobs,
+    send,
+    state,
+    status,
+    stop_between_writes,
+    wait_until,
+    worker,
+)
+from tests.nas.test_main_job import job_ids
+from tests.nas.test_stopping import family, rows
+
+
+def local(folder: Path, lease: float) -> subprocess.Popen[str]:
+    """`nas search --local`, a driver without Ray."""
+    return subprocess.Popen(
+        [NAS, "search", "small.yaml", "--local"],
+        cwd=folder,
+        env=environment() | {"NAS_LEASE_SECONDS": str(lease)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("who", ["worker and driver", pytest.param("worker", marks=pytest.mark.slow)])
+def test_killed_worker_is_succeeded_by_another(finished_search: Path, tmp_path: Path, who: str) -> None:
+    write_spec(tmp_path)
+    assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0
+    with worker(tmp_path) as first:
+        wait_until(lambda: jobs(tmp_path) >= 2, first)
+        driver = driver_of(first)
+        # Ray's two agents, which compute nothing, end by themselves a minute later
+        begun = [pid for pid, name in family(first.pid).items() if "Agent" not in name]
+        if who == "worker and driver":
+            send(driver, signal.SIGSTOP)  # so that it cannot end before its worker
+            send(driver, signal.SIGKILL)
+        send(first.pid, signal.SIGKILL)
+        first.wait()
+        wait_until(lambda: all(map(gone, begun)), seconds=30)
+        assert 2 <= jobs(tmp_path) < 6
+        found = status(tmp_path)
+        assert (found["state"], found["silent"]) == ("running", True)
+        assert found["next"] == "its driver is silent: another worker goes on from where it stood"
+        with worker(tmp_path, "--once") as second:
+            said = ended(second)
+    assert f"small: its driver, pid {driver} on " in said
+    assert "has died; it is queued" in said
+    assert "small: finished" in said
+    check_same_result(tmp_path, finished_search)
+    assert f"its driver, pid {driver} on" in run_nas(tmp_path, "logs", "small").stdout
+
+
+@pytest.mark.slow
+def test_killed_driver_is_started_again_by_its_worker(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0
+    with worker(tmp_path, "--once") as process:
+        wait_until(lambda: jobs(tmp_path) >= 2, process)
+        send(driver_of(process), signal.SIGKILL)
+        said = ended(process)
+    assert "was killed by SIGKILL" in said
+    assert "small: finished" in said
+    check_same_result(tmp_path, finished_search)
+
+
+def test_stopped_driver_that_comes_back_writes_nothing(finished_search: Path, tmp_path: Path) -> None:
+    """SIGSTOP until another driver has done everything, then SIGCONT: one line, and the store stays as it is."""
+    write_spec(tmp_path)
+    first = local(tmp_path, lease=3.0)
+    wait_until(lambda: jobs(tmp_path) >= 1, first)
+    stop_between_writes(tmp_path, first.pid)
+    second = local(tmp_path, lease=3.0)
+    _, said = second.communicate(timeout=200)
+    assert second.returncode == 0, said
+    assert f"pid {first.pid} on" in said
+    assert "runs 'small' but is silent; after 3 s it is taken over" in said
+    before = dump(tmp_path)
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate(timeout=100)
+    assert first.returncode == 2
+    assert errors.splitlines()[-1].startswith(
+        "error: a search must have one driver, but 'small' was given to another one or deleted while this one was "
+    )
+    assert "Traceback" not in errors
+    assert dump(tmp_path) == before
+    check_same_result(tmp_path, finished_search)
+
+
+@pytest.mark.slow
+def test_stopped_driver_of_a_worker_is_succeeded(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0
+    with worker(tmp_path, "--once") as first, worker(tmp_path) as second:
+        wait_until(lambda: jobs(tmp_path) >= 1, first)
+        running = next(one for one in (first, second) if driver_of(one) is not None)
+        other = second if running is first else first
+        driver = driver_of(running)
+        stop_between_writes(tmp_path, driver)
+        wait_until(lambda: driver_of(other) is not None, other)
+        wait_until(lambda: state(tmp_path) == "finished", seconds=150)
+        send(driver, signal.SIGCONT)
+        wait_until(lambda: gone(driver or 0), seconds=60)
+        running.send_signal(signal.SIGTERM)
+        ended(running)
+    assert state(tmp_path) == "finished"
+    check_same_result(tmp_path, finished_search)
+
+
+@pytest.mark.slow
+def test_search_that_kills_every_driver_is_given_up(tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0
+    with worker(tmp_path, "--once") as process:
+        killed: set[int | None] = {None}
+        while process.poll() is None:
+            driver = driver_of(process)
+            if driver not in killed:
+                time.sleep(0.5)
+                send(driver, signal.SIGKILL)
+                killed.add(driver)
+            time.sleep(0.05)
+        said = ended(process)
+    assert len(killed) == 1 + 3
+    assert "given up after 3 tries without a new result" in said
+    found = status(tmp_path)
+    assert found["state"] == "failed"
+    assert "was killed by SIGKILL; given up after 3 tries" in found["cause"]
+    assert found["next"] == "nas resume small tries again what is missing"
+
+
+def test_loss_that_is_not_finite_is_told(tmp_path: Path) -> None:
+    """It would fail again: the search ends without these trainings."""
+    write_spec(tmp_path, train={"preset": "borji", "epochs": 1, "seeds": 1, "confirm": 0, "learning_rate": 1000})
+    done = run_nas(tmp_path, "search", "small.yaml", "--local")
+    assert done.returncode == 0, done.stderr
+    found = status(tmp_path)
+    assert found["state"] == "finished"
+    assert found["cause"].startswith("3 jobs failed, the last one: train, seed 0 at ")
+    assert "the loss must stay finite" in found["cause"]
+    assert [one["settled"] for one in found["front"]["failed"]] == [True] * 3
+    assert rows(tmp_path, "SELECT state FROM trials") == [("FAIL",)] * 3
+    assert run_nas(tmp_path, "logs", "small").stdout.count("failed: train, seed 0 at") == 3
+
+
+def test_error_in_a_job_is_told(finished_search: Path, tmp_path: Path) -> None:
+    """What might succeed in another try: run by hand, the search has failed until it is run again."""
+    write_spec(tmp_path)
+    in_the_way = tmp_path / "nas.db-checkpoints" / f"{job_ids(finished_search)[0]}.safetensors"
+    in_the_way.mkdir(parents=True)
+    done = run_nas(tmp_path, "search", "small.yaml", "--local")
+    assert done.returncode == 1, done.stderr
+    found = status(tmp_path)
+    assert found["state"] == "failed"
+    assert "FilesError: files must be writable, but" in found["cause"]
+    assert "Is a directory" in found["cause"]
+    in_the_way.rmdir()
+    assert run_nas(tmp_path, "search", "small.yaml", "--local").returncode == 0
+    assert (status(tmp_path)["state"], status(tmp_path)["cause"]) == ("finished", "")
+    assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
+
+
+@pytest.mark.slow
+def test_worker_tries_a_failing_job_three_times(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    (tmp_path / "nas.db-checkpoints" / f"{job_ids(finished_search)[0]}.safetensors").mkdir(parents=True)
+    assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0
+    with worker(tmp_path, "--once") as process:
+        said = ended(process, 280)
+    assert said.count("small: running") == 3
+    assert "small: finished: 1 job failed: train, seed 0 at 14 px: FilesError" in said
+    assert "3 times: given up" in said
+    assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'FAIL'") == [(3,)]
+    assert status(tmp_path)["front"]["winner"] is not None
+
+
+def test_spec_that_fails_on_the_worker_is_not_tried_again(tmp_path: Path) -> None:
+    """Its images have gone since it was submitted: one line, at once."""
+    images = tmp_path / "images.npz"
+    source = (
+        "import sys, numpy as np; r = np.random.default_rng(0);"
+        "np.savez(sys.argv[1], images=r.integers(0, 256, (60, 1, 28, 28), dtype=np.uint8), labels=np.arange(60) % 10)"
+    )
+    subprocess.run(["python", "-c", source, str(images)], check=True)
+    write_spec(tmp_path, data={"source": "images.npz"})
+    done = run_nas(tmp_path, "submit", "small.yaml")
+    assert done.returncode == 0, done.stderr
+    images.unlink()
+    with worker(tmp_path, "--once") as process:
+        said = ended(process)
+    assert "small: failed: " in said
+    assert "images.npz" in status(tmp_path)["cause"]
+    assert rows(tmp_path, "SELECT attempts FROM nas_queue") == [(1,)]
+    assert "Traceback" not in said
