@@ -212,7 +212,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 def advisory_lock(engine: Engine, key: int, seconds: int) -> Iterator[None]:
     """PostgreSQL's lock by number, which the server frees when the connection ends, however it ends."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"SET lock_timeout = '{int(seconds)}s'"))
+        connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{seconds}s"})
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         try:
             yield

@@ -150,9 +150,12 @@ def fence(engines: Iterable[Engine], name: str, token: str) -> None:
             connection.info[note] = True
 
     def check(connection: Connection) -> None:
-        if connection.info.pop(note, False) and connection.execute(mine).rowcount != 1:
+        if not connection.info.pop(note, False):
+            return
+        kept = connection.execute(mine).rowcount == 1
+        connection.info.pop(note, None)  # of the check itself
+        if not kept:
             raise lost(name)
-        connection.info.pop(note, None)
 
     def forget(connection: Connection) -> None:
         connection.info.pop(note, None)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, Boolean, Double, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trials.schema import Table
@@ -41,7 +41,7 @@ class QueueRow(Table):
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
     token: Mapped[str] = mapped_column(String(32), default="")
     beat: Mapped[int] = mapped_column(Integer, default=0)
-    lease_seconds: Mapped[float] = mapped_column(default=0.0)
+    lease_seconds: Mapped[float] = mapped_column(Double, default=0.0)
     host: Mapped[str] = mapped_column(String(255), default="")
     machine: Mapped[str] = mapped_column(String(80), default="")
     pid: Mapped[int] = mapped_column(Integer, default=0)

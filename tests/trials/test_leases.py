@@ -112,7 +112,7 @@ def test_seconds_of_a_lease(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
 WRITES: dict[str, Callable[[Store], object]] = {
     "results": lambda store: store.record_results([(make_job(), RESULT)]),
     "trial": lambda store: store.record_trial("a", record(), RESULT),
-    "networks": lambda store: store.extend("a", [{"n": 2}], ["k"], {}),
+    "networks": lambda store: store.extend("a", [{"n": 2}], [f"k{len(store.search('a').job_ids)}"], {}),
     "end": lambda store: store.set_finished("a", True),
     "begin": lambda store: store.begin(replace(SEARCH, name=f"b{len(store.search_names())}"), ["maximize"], ["x"]),
 }

@@ -43,10 +43,14 @@ def _fill() -> None:
         *(sa.column(name) for name in ("correct", "images", "wall_seconds", "weights_sha256", "training_id")),
     )
     query = sa.select(jobs.c.id, jobs.c.job, jobs.c.result).order_by(jobs.c.id).limit(BATCH)
-    change = jobs.update().where(jobs.c.id == sa.bindparam("of"))
+    change = (
+        jobs.update()
+        .where(jobs.c.id == sa.bindparam("of"))
+        .values({name: sa.bindparam(f"new_{name}") for name in _figures({}, {})})
+    )
     while rows := connection.execute(query.where(jobs.c.id > last)).all():
         connection.execute(
-            change.values({name: sa.bindparam(f"new_{name}") for name in _figures({}, {})}),
+            change,
             [
                 {"of": id_, **{f"new_{name}": value for name, value in _figures(job, result).items()}}
                 for id_, job, result in rows

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.Column("token", sa.String(32), nullable=False),
         sa.Column("beat", sa.Integer(), nullable=False),
-        sa.Column("lease_seconds", sa.Float(), nullable=False),
+        sa.Column("lease_seconds", sa.Double(), nullable=False),
         sa.Column("host", sa.String(255), nullable=False),
         sa.Column("machine", sa.String(80), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
