@@ -45,7 +45,7 @@ WHOLE: dict[str, Any] = {
         {"name": "uniform", "shares": [0.5, 1.0], "floor": 2, "multiple": 1},
         {"name": "neuralscale", "iterations": 2, "tau": "macs", "trained": "last"},
     ],
-    "data": {**SMALL["data"], "side": 28, "split": {"validation": 0.2, "test": 0.1, "seed": 3}},
+    "data": {**SMALL["data"], "root": "", "side": 28, "split": {"validation": 0.2, "test": 0.1, "seed": 3}},
     "prune": {"preset": "ours", "channels": 0.1, "floor": 2},
     "race": {"rule": "asha", "eta": 2, "min_epochs": 1},
     "train": {"preset": "fast", "epochs": 8, "seeds": 2, "confirm": 1, "optimizer": "sgd", "learning_rate": 0.1},
@@ -68,6 +68,7 @@ SCALARS: list[Any] = [
 DEEP: Any = 1
 for _ in range(60):
     DEEP = [DEEP]
+KEYS = ["surprise", "", "name", "é\0", "__class__", "weights", "widths", "root", "side"]
 LISTS = [[], {}, [[]], [1], [2, 1], [1, 2, 3], [None], {"a": 1}, {"name": "isometric"}, DEEP]
 VALUES = st.sampled_from([*SCALARS, *LISTS]).map(deepcopy)
 
@@ -101,7 +102,7 @@ def changed(draw: st.DrawFn, data: Any) -> Any:
             case "wrap":
                 section[last] = draw(st.sampled_from([[section[last]], {"name": section[last]}, [section[last]] * 2]))
             case "add" if isinstance(section, dict):
-                section[draw(st.sampled_from(["surprise", "", "name", "é\0", "storage", "__class__"]))] = draw(VALUES)
+                section[draw(st.sampled_from(KEYS))] = draw(VALUES)
             case _:
                 made[draw(st.sampled_from(list(made)))] = deepcopy(section[last])
     return made
@@ -170,6 +171,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         yield folder
+
+
+@pytest.mark.parametrize("spec", [WHOLE, STUDY])
+def test_before_they_are_changed_they_are_valid(spec: dict[str, Any]) -> None:
+    assert len(nas.plan(spec, estimate=False).networks) > 3
 
 
 @so_many(250)
