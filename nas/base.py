@@ -1,6 +1,6 @@
 """The network that a person has: what the spec may say of it, and the network itself."""
 
-from pathlib import Path
+import os
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -81,7 +81,7 @@ class BaseSpec(_Section):
 
 def base_network(base: BaseSpec, source: SourceFacts, *, allow_code: bool) -> Architecture:
     """The base on the images of a source; raises SpecError where it cannot be."""
-    if base.weights not in (None, "torchvision") and not Path(str(base.weights)).is_file():
+    if base.weights not in (None, "torchvision") and not os.path.isfile(str(base.weights)):
         raise SpecError(f"base.weights must be torchvision or a file that exists, but is {base.weights!r}")
     try:
         network = _unscaled(base, source, allow_code=allow_code)

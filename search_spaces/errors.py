@@ -1,8 +1,12 @@
 """Errors that a user can mend. The command line prints them as one line and exits with status 2."""
 
+import re
 from typing import ClassVar, Literal
 
 Retry = Literal["never", "later", "elsewhere"]
+LONGEST_LINE = 2500  # letters; all classifiers of torchvision, named where there is none of a name, are 1,700
+
+_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]+@")
 
 
 class NasError(Exception):
@@ -28,6 +32,8 @@ class FitError(NasError, ValueError):
 
 
 def one_line(text: object) -> str:
-    """What an error, or a file from elsewhere, says: in one line, and without what would steer a terminal."""
-    line = " ".join(str(text).split())
+    """What an error or a file says: in one line, of some length, without passwords, or what would steer a terminal."""
+    line = _PASSWORD.sub(r"\1:***@", " ".join(str(text).split()))
+    if len(line) > LONGEST_LINE:  # a value from a file; the way out stands at the end
+        line = f"{line[: LONGEST_LINE - 500]} ... {line[-495:]}"
     return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 
 from search_spaces import content_id, one_line
 from trials.data import DataError, DataSettings, SourceImage, SplitName, fingerprint_of
-from trials.image_source import list_folder, read_source
+from trials.image_source import list_folder, own_path, read_source
 from trials.torchvision_source import TORCHVISION
 
 DECODER_VERSION = 2  # raise it when decoding changes pixels
@@ -77,15 +77,15 @@ def open_images(settings: DataSettings) -> DecodedImages:
 
 def _identity(settings: DataSettings) -> list[Any]:
     """What the source is: equal where it would be decoded to the same pixels."""
-    path = Path(settings.source).expanduser()
+    path = own_path(settings.source)
     name = str(path.resolve())
     found: Any = None
     if settings.source.startswith(TORCHVISION):
-        name, found = settings.source, str(Path(settings.root).expanduser().resolve())
-    elif path.is_dir():
+        name, found = settings.source, str(own_path(settings.root).resolve())
+    elif os.path.isdir(path):
         lines = (f"{p.relative_to(path)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in list_folder(path))
         found = sha256("\n".join(lines).encode()).hexdigest()
-    elif path.is_file():
+    elif os.path.isfile(path):
         found = [path.stat().st_size, path.stat().st_mtime_ns]
     return [DECODER_VERSION, name, found, settings.side or 0]
 

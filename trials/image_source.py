@@ -4,6 +4,7 @@ An image comes with its split, if the source has splits of its own, and the name
 """
 
 import math
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,16 +33,24 @@ SPLITS: dict[str, SplitName] = {
 }
 
 
+def own_path(text: str) -> Path:
+    """A file or folder as people name it; one that no file can have, or of a user who is none, is none that exists.
+
+    It is looked at with os.path, which says no where pathlib raises.
+    """
+    return Path(os.path.expanduser(text))
+
+
 def read_source(source: str, root: str) -> Iterator[SourceImage]:
     """All images of a source in a fixed order; raises DataError where it is none."""
-    path = Path(source).expanduser()
+    path = own_path(source)
     if source.startswith(TORCHVISION):
         return read_torchvision(source.removeprefix(TORCHVISION), root)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _read_folder(path)
-    if path.name.endswith(ARCHIVES) and path.is_file():
+    if path.name.endswith(ARCHIVES) and os.path.isfile(path):
         return _read_archive(path)
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz" and os.path.isfile(path):
         return _read_npz(path)
     raise DataError(
         f"data.source must be mnist5k, torchvision:NAME, or a folder, .tar, .tar.gz or .npz file that exists, "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trials.data import SOURCES, DataSettings, SourceFacts
 from trials.image_cache import DecodedImages, open_images
+from trials.image_source import own_path
 from trials.torchvision_source import TORCHVISION
 
 
@@ -31,5 +32,5 @@ def public_name(source: str) -> str:
     """What may be told of a source: a dataset's name, or a file's or folder's without its path."""
     if source in SOURCES or source.startswith(TORCHVISION):
         return source
-    path = Path(os.path.abspath(Path(source).expanduser()))
+    path = Path(os.path.abspath(own_path(source)))
     return "folder" if path == Path.home() else path.name or "folder"  # a home is named as its user

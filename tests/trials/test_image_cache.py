@@ -252,6 +252,13 @@ def broken_source(kind: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", ["n" * 5000, "~nobody-has-this-name/x", "a/b/../c.npz", "/dev/null", "/dev/zero.tar"])
+def test_names_of_no_source(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"data\.source must be mnist5k, torchvision:NAME, or a folder, "):
+        open_images(settings(Path(name)))
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
