@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -36,13 +37,29 @@ class Server:
             self.port = free.getsockname()[1]
 
     def start(self) -> None:
-        """Until it takes connections."""
-        flags = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c fsync=off"
-        self._run("pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-w", "-o", flags, "start")
+        """Until it takes connections. It ends with this process, too, however that ends: its line is cut then."""
+        flags = ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        server = [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self._folder), *flags]
+        with (self._folder / "log").open("a") as log:
+            self._keeper = subprocess.Popen(
+                ["sh", "-c", '"$@" & read line; kill -QUIT $!', "sh", *server],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                user=self._owner,
+                extra_groups=None if self._owner is None else [],
+            )
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
+        deadline = time.monotonic() + 60
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
 
     def stop(self, mode: str = "fast") -> None:
         """fast: connections are closed; immediate: as if it had been killed."""
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", mode, "stop")
+        self._keeper.communicate(b"\n")
 
     def url(self, database: str = "postgres") -> str:
         """Of a database on it."""

@@ -21,6 +21,7 @@ from nas.spec import Spec
 from search_spaces import COSTS
 from search_spaces.batch_cost import BatchCost
 from trials.data import Dataset
+from trials.files import FilesError
 from trials.job import AnyJob, Job, JobFailure, JobResult
 from trials.prune_job import PruneJob, PruneResult, PruneRow
 from trials.store import Store
@@ -251,6 +252,22 @@ def test_failure_is_tried_again_and_test_data_wait(plan: Plan, store: Store, dat
     again = Search(plan, store, dataset, quiet)
     assert [job.kind for job in run(again, store)] == ["train", "test", "test", "test", "test"]
     assert again.complete
+
+
+def test_full_disk_ends_the_search_and_blames_no_job(plan: Plan, store: Store, dataset: Dataset) -> None:
+    for _ in range(TRIES + 1):  # however often: it is not given up
+        search = Search(plan, store, dataset, quiet)
+        first, second = search.ask()
+        assert isinstance(first, Job)
+        full = JobFailure(message="files must be writable, but x: No space left on device", halts=True)
+        with pytest.raises(FilesError, match="No space left on device; see to that, then run the same command again"):
+            search.tell([(first, invented(first)), (second, full)])
+        assert store.results([first.id]) == {first.id: invented(first)}, "what was found is kept"
+        assert [trial["job_id"] for trial in store.trials("small")] == [first.id]
+        assert not search.complete
+        checkpoint_path(store.checkpoints, first).unlink(missing_ok=True)
+    run(Search(plan, store, dataset, quiet), store)
+    assert Search(plan, store, dataset, quiet).complete
 
 
 def test_settled_failure_is_not_tried_again(plan: Plan, store: Store, dataset: Dataset) -> None:

@@ -196,7 +196,10 @@ def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_database_that_stays_locked_ends_the_search_in_one_line(finished_search: Path, tmp_path: Path) -> None:
+def test_database_that_stays_locked_ends_the_search_in_one_line(
+    finished_search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_WAIT_SECONDS", "5")
     write_spec(tmp_path)
     process = start(tmp_path)
     wait_for_jobs(tmp_path, process, 1)

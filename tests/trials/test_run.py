@@ -137,3 +137,13 @@ def test_weights_of_a_job_and_of_its_test_are_one_file(kind: str) -> None:
     job = make_job(TINY)
     asked = job if kind == "train" else job.scored_on_test("ab")
     assert checkpoint_path(Path("x"), asked) == Path("x") / f"{job.id}.safetensors"
+
+
+def test_weights_that_cannot_be_written_cost_no_other_training(dataset: Dataset, tmp_path: Path) -> None:
+    jobs = [make_job(TINY, epochs=1, seed=seed) for seed in range(3)]
+    checkpoint_path(tmp_path, jobs[1]).mkdir()
+    outcomes = run_jobs(jobs, dataset, tmp_path)
+    assert [isinstance(outcome, JobResult) for outcome in outcomes] == [True, False, True]
+    assert isinstance(outcomes[1], JobFailure)
+    assert outcomes[1].halts
+    assert "files must be writable, but" in outcomes[1].message
