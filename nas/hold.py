@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from nas.begin import SearchError, check_same_spec
 from nas.progress import Progress, progress_line, progress_step
@@ -27,7 +28,7 @@ class Held:
         self.lease = lease
         self._beat = beat
         self._shown: tuple[str, int] | None = None
-        self._last: Progress | None = None
+        self._last: dict[str, Any] | None = None
         self.begun = False
         self.ending: Ending = "again"
         self.cause = ""
@@ -38,9 +39,10 @@ class Held:
 
     def update(self, progress: Progress) -> None:
         """Where the search stands; a line for each tenth."""
-        found = self._last is not None and progress.done > self._last.done
-        self._last = progress
         shown = progress.to_json()
+        reached = {key: shown[key] for key in ("stage", "done", "total", "pruning")}
+        found = self._last is not None and reached != self._last
+        self._last = reached
         self._beat.tell(shown, found=found)
         if progress_step(shown) != self._shown:
             self._shown = progress_step(shown)

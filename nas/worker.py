@@ -94,7 +94,7 @@ class Worker:
             raise
         if code == os.EX_UNAVAILABLE:
             self._refused.add(name)
-        elif code not in (0, 2):
+        elif code not in (0, 2, 130):  # 130: somebody stopped it
             self._rests[name] = time.monotonic() + RESTS * self._poll
         cause = f"its driver on {this_process().host} was killed by {signal.Signals(-code).name}" if code < 0 else ""
         cause = cause or f"its driver on {this_process().host} ended with status {code}"

@@ -27,7 +27,7 @@ from trials.database import (
 from trials.leases import Holder, Sight, lease_seconds, this_process
 from trials.migrate import open_engine, schema_lock, upgrade
 from trials.queue_entry import Entry, entry_of, state_of
-from trials.queue_log import keep_lines, read_lines
+from trials.queue_log import clean_line, keep_lines, read_lines
 from trials.queue_schema import QueueRow, State, utc_now
 from trials.schema import SearchRow
 
@@ -277,6 +277,7 @@ def _remove(session: Session, row: QueueRow) -> None:
 
 
 def _end(session: Session, row: QueueRow, how: Ending, cause: str, lines: Sequence[str]) -> State:
+    cause = clean_line(cause)
     row.token, row.ended_at, row.cause = "", utc_now(), cause or row.cause
     if how == "finished":
         row.state, row.attempts, row.cause = "finished", 0, cause

@@ -16,7 +16,7 @@ def keep_lines(session: Session, number: int, lines: Sequence[str], most: int = 
     """Add lines to what the search of this number said, and forget all but the last `most`."""
     if not lines and most:
         return
-    session.add_all(LogRow(number=number, line=_clean(line)) for line in lines[-most:])
+    session.add_all(LogRow(number=number, line=clean_line(line)) for line in lines[-most:])
     session.flush()
     ids = select(LogRow.id).where(LogRow.number == number).order_by(LogRow.id.desc())
     last = session.scalar(ids.offset(most).limit(1))
@@ -25,7 +25,7 @@ def keep_lines(session: Session, number: int, lines: Sequence[str], most: int = 
         session.execute(gone.execution_options(synchronize_session=False))
 
 
-def _clean(line: str) -> str:
+def clean_line(line: str) -> str:
     """Printable, as it will be shown in terminals: what a job's error quotes may come from anywhere."""
     return "".join(one if one.isprintable() else "?" for one in line[:LINE_LENGTH].expandtabs())
 

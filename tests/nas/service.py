@@ -18,12 +18,12 @@ LONG = {"preset": "borji", "epochs": 100_000, "seeds": 2}  # hours: what ends he
 
 
 @contextmanager
-def worker(folder: Path, *flags: str, lease: float = 5.0) -> Iterator[subprocess.Popen[str]]:
-    """`nas worker` in a folder; killed at the end, if it has not ended by then."""
+def worker(folder: Path, *flags: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """`nas worker` in a folder, with further environment variables; killed at the end, if it has not ended by then."""
     process = subprocess.Popen(
         [NAS, "worker", "--poll", "0.2", *flags],
         cwd=folder,
-        env=environment() | {"HOME": str(folder), "NAS_LEASE_SECONDS": str(lease)},
+        env=environment() | {"HOME": str(folder), "NAS_LEASE_SECONDS": "5"} | variables,
         start_new_session=True,
         text=True,
         stderr=subprocess.PIPE,
