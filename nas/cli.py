@@ -62,7 +62,7 @@ def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json:
     console = Console()
     print_plan(console, made)
     seconds = estimate_seconds(made, StepTimes(), measure_step)
-    workers = made.problem.spec.search.workers
+    workers = made.problem.spec.ray.at_once
     console.print(f"about {duration(seconds)} on {workers} workers of one core each, from a measured training step")
     if made.prunings:
         pruning = duration(estimate_pruning(made, StepTimes(), measure_step))
@@ -220,11 +220,11 @@ app.command(epilog="Example: nas grid isometric-tiny --draw grid.html")(cli_netw
 
 
 def main() -> None:
-    """Entry point: an error that the user can mend is one line and exit status 2."""
+    """Entry point: an error that the user can mend is one line and its exit status, 2 unless it says otherwise."""
     try:
         app()
     except NasError as error:
         line = " ".join(str(error).split())
         printable = "".join(character if character.isprintable() else "?" for character in line)
         typer.echo(f"error: {printable}", err=True)
-        sys.exit(2)
+        sys.exit(error.exit_status)

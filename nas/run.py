@@ -17,7 +17,8 @@ from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
 from trials.loop import run_locally
 from trials.precision import choose_precision
-from trials.ray_workers import Workers, check_gpus
+from trials.ray_start import check_gpus
+from trials.ray_workers import Workers
 from trials.store import Store
 from trials.weights import sha256, start_path
 
@@ -37,7 +38,7 @@ def run_search(
     """
     spec = plan.problem.spec
     if local and spec.search.device == "cuda":
-        check_gpus(1, spec.search.gpu_share)
+        check_gpus(1, spec.ray.gpus_per_job)
     with Store(spec.storage, create=True) as store, lock_search(store, spec.name):
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
@@ -58,6 +59,7 @@ def run_search(
                 else:
                     with nullcontext(workers) if workers else workers_of(spec) as started:
                         ready = started()
+                        search.workers = len(ready.actors)
                         from trials.ray_tune import run_on_ray  # not while Ray is being started
 
                         run_on_ray(search, dataset, store.checkpoints, ready)

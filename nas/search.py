@@ -42,6 +42,7 @@ class Search:
         say: Callable[[str], None] = print,
     ) -> None:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
+        self.workers = self.spec.ray.at_once  # a cluster says how many it holds
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
         self._on_progress = on_progress
@@ -49,7 +50,12 @@ class Search:
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
-        self._settled = {trial["job_id"]: trial["failure"] for trial in trials if trial.get("settled")}
+        limits = str(self.spec.search.limits)  # what was over others may be tried again
+        self._settled = {
+            trial["job_id"]: trial["failure"]
+            for trial in trials
+            if trial.get("settled") and trial.get("limits", limits) == limits
+        }
         self._failed = Counter(trial["job_id"] for trial in trials if "failure" in trial)
         self._running: set[str] = set()
         self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
@@ -101,7 +107,7 @@ class Search:
     def ask(self) -> tuple[AnyJob, ...]:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
-            given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers, self._images)
+            given = take_pack(queue, self._seconds_an_epoch(), self.workers, self._images)
             if self._prunings.look_up([job for job in given if isinstance(job, PruneJob)]):  # of another search
                 self._extend()
                 continue
@@ -161,9 +167,8 @@ class Search:
     def report(self) -> None:
         """Tell `on_progress` where the search stands."""
         self._missing()  # knows how many are to be confirmed
-        workers = self.spec.search.workers
         waiting = len(self._fresh - self._course.results.keys())
-        progress = self._course.progress(self._seconds_an_epoch(), workers, waiting)
+        progress = self._course.progress(self._seconds_an_epoch(), self.workers, waiting)
         if pruning := self._prunings.names:  # how long that takes, and what follows, is not known
             progress = replace(progress, pruning=pruning, seconds_left=None)
         self._on_progress(progress)

@@ -21,12 +21,14 @@ from nas.base import BaseSpec
 from nas.dynamic_spec import DynamicSpec
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
+from nas.ray_spec import RaySpec, take_moved
 from nas.resolution_spec import ResolutionSpec
 from nas.spec_errors import SpecError, explain
 from nas.width_spec import PruneSpec, WidthSpec
 from search_spaces import LATENCY
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
+from trials.placement import Limits
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
@@ -50,7 +52,7 @@ def _safe_name(value: str) -> str:
 
 Bound = Annotated[str, BeforeValidator(_bound)]
 MethodSpec = Annotated[CompensationSpec | ResolutionSpec | WidthSpec | DynamicSpec, Field(discriminator="name")]
-_WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
+_WHERE = {"device", "job_minutes", "job_memory_gb"}  # of `search`: where jobs run changes no number that is kept apart
 
 
 class _Section(BaseModel):
@@ -144,12 +146,23 @@ class SearchSpec(_Section):
         le=100_000,
         description="Networks that a method draws beside the base where it finds more; not of a study.",
     )
-    workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")
-    gpu_share: Real = Field(
-        1.0, gt=0, le=1, description="Share of a GPU that each worker takes, where device is cuda; 0.5 puts two on one."
+    job_minutes: Real | None = Field(
+        None, gt=0, le=10**6, description="A job that runs longer is ended, and the search goes on without it."
+    )
+    job_memory_gb: Real | None = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="A job whose process holds more (1e9 bytes, mapped images apart) is ended, and tried again as one "
+        "that found no memory: alone, then with batches in parts.",
     )
     seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates, and of prunings.")
+
+    @property
+    def limits(self) -> Limits:
+        """What ends a job."""
+        return Limits(minutes=self.job_minutes, memory_gb=self.job_memory_gb)
 
 
 class Spec(_Section):
@@ -175,7 +188,13 @@ class Spec(_Section):
     )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
+    ray: RaySpec = Field(RaySpec(), description="Where jobs run.")
     storage: str = Field(DEFAULT_STORAGE, description="SQLite file in which everything is kept.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        return take_moved(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -213,7 +232,9 @@ class Spec(_Section):
 
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""
-        return self.model_dump(mode="json", exclude={"storage": True, "search": _WHERE, "data": {"memory_share"}})
+        return self.model_dump(
+            mode="json", exclude={"storage": True, "ray": True, "search": _WHERE, "data": {"memory_share"}}
+        )
 
 
 def read_spec(path: Path) -> Spec:

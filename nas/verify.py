@@ -15,8 +15,8 @@ from search_spaces import LATENCY, Architecture
 from trials.data import DataSettings
 from trials.dataset import load_dataset
 from trials.images import open_split
+from trials.memory_plan import SCORING_BATCH
 from trials.source_facts import describe_source
-from trials.train import SCORING_BATCH
 
 
 def verify_export(path: Path, *, score: bool) -> dict[str, Any]:

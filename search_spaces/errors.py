@@ -1,8 +1,10 @@
-"""Errors that a user can mend. The command line prints them as one line and exits with status 2."""
+"""Errors that a user can mend. The command line prints them as one line and exits with their status, mostly 2."""
 
 
 class NasError(Exception):
     """Bad input or a broken rule: the message says the rule, the value and the way out, in one line."""
+
+    exit_status = 2
 
 
 class NetworkError(NasError, ValueError):

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -99,6 +100,12 @@ class Dataset:
     splits: dict[SplitName, NDArray[np.int64]]
     unreadable: tuple[str, ...] = ()
     memory_share: float = 0.25
+
+    def without_file(self) -> "Dataset":
+        """The same images for another machine, where the file that they are mapped from is not: as their bytes."""
+        found = copy(self)
+        found.__dict__["images"] = self.images.view(np.ndarray)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Images that are mapped from a file go to workers by its name: all processes of a machine share its pages."""

@@ -282,11 +282,7 @@ def _state(outcome: JobResult | JobFailure | None) -> TrialState:
 
 
 def _ending(trial: TrialRecord, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
-    if outcome is None:
-        return {"pruned": max(trial.rungs)}
-    if isinstance(outcome, JobFailure):
-        return {"failure": outcome.message, "settled": outcome.settled}
-    return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
+    return {"pruned": max(trial.rungs)} if outcome is None else outcome.attributes()
 
 
 def _objective_values(trial: TrialRecord, result: JobResult) -> list[float]:
