@@ -45,7 +45,7 @@ class Search:
         self.workers = self.spec.ray.at_once  # a cluster says how many it holds
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
-        self._on_progress = on_progress
+        self._on_progress, self._say = on_progress, say
         self._images = len(dataset.splits["train"])
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
@@ -140,6 +140,9 @@ class Search:
             if isinstance(outcome, JobResult):
                 self._course.add(step, outcome)
                 self._epoch_seconds.append(outcome.wall_seconds / job.epochs)
+                if outcome.micro_batch:
+                    what = f"{job.recipe.batch_size} images of {job.architecture.resolution} px"
+                    self._say(f"too little memory for {what} at once: seed {job.seed} goes by {outcome.micro_batch}")
             self._show_trial(step, job, outcome)
             if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
                 drop_states(self.store.checkpoints, job.training().id)  # it will not be continued

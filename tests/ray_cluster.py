@@ -60,7 +60,7 @@ class Cluster:
 
     def service(self, node: str, name: str) -> int:
         """The process of a node's raylet or gcs_server."""
-        (found,) = [pid for pid in _pids() if _parent(pid) == self.starts[node].pid and name in _command(pid)]
+        (found,) = [pid for pid in _pids() if _parent(pid) == self.starts[node].pid and f"/{name} " in _command(pid)]
         return found
 
     def kill_node(self, node: str) -> None:

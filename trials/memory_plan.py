@@ -1,8 +1,10 @@
 """How a job goes on that finds too little memory: with its batches in parts."""
 
+import ctypes
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from trials.job import AnyJob
@@ -10,7 +12,10 @@ from trials.prune_job import PruneJob
 
 LEAST = 8  # images that are computed at once; statistics of fewer say little of a batch
 SCORING_BATCH = 500
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
+_SIGNS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed"),
+    "could not create a primitive",  # all that oneDNN says of it
+)
 _T = TypeVar("_T")
 
 
@@ -54,6 +59,12 @@ def with_less(run: Callable[[int], _T], parts: int, more: Callable[[int], int | 
 
 
 def _release() -> None:
+    """Give what is free back to the system, which glibc keeps for the next tensors (`trials.run.keep_memory`).
+
+    Kernels that are made anew for smaller batches take their memory from there.
+    """
     gc.collect()
+    with suppress(AttributeError, OSError):  # other C libraries know no malloc_trim
+        ctypes.CDLL(None).malloc_trim(0)
     if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -17,6 +17,7 @@ os.environ.update(
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # no folder of logs per trial
     TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C is ours
     RAY_AIR_NEW_OUTPUT="0",
+    RAY_DEDUP_LOGS_SKIP_REGEX="(?s).*",  # what Ray prints when a node or a worker dies: we say what follows from it
     # a worker owns its cores: no second pool of threads may wake beside torch's
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",

@@ -60,7 +60,7 @@ def start_ray(placement: Placement) -> Ray:
                 f"run on this machine, but: {reason}; docs/cluster.md shows how"
             ) from error
         raise WorkersError(f"Ray must be able to start on this machine, but: {reason}; try --local") from error
-    return Ray(count=count, trial_resources=resources, watch=Watch(_services()))
+    return Ray(count=count, trial_resources=resources, watch=Watch(_services(), cluster=bool(placement.address)))
 
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "CRITICAL"}
@@ -128,7 +128,8 @@ class Watch:
     never answers, is ended here, with the error's line and status. Its store is made for that (docs/architecture.md).
     """
 
-    def __init__(self, services: Sequence[tuple[str, int]]) -> None:
+    def __init__(self, services: Sequence[tuple[str, int]], *, cluster: bool) -> None:
+        self._cluster = cluster
         self._services, self._over, self._lost = services, Event(), Event()
         self._thread = Thread(target=self._watch, name="watch", daemon=True)
         self._thread.start()
@@ -140,8 +141,8 @@ class Watch:
             return None
         where = " and ".join(f"{host}:{port}" for host, port in self._services)
         return RayLostError(
-            f"Ray must run as long as the search, but does not answer at {where} any more; what is done is kept: start "
-            "Ray again where it is a cluster, and the same command goes on"
+            f"Ray must run as long as the search, but does not answer at {where} any more; what is done is kept; "
+            f"{'start it again, and ' if self._cluster else ''}the same command goes on"
         )
 
     def look(self) -> RayLostError | None:
