@@ -67,10 +67,18 @@ class Attempts:
             return
         parts = halved(job, pack.parts)
         if cause == "time":
-            self._fail(pack, f"the job must end within {self._limits}, but ran longer", limited=True)
+            self._fail(
+                pack,
+                f"the job must end within search.job_minutes {self._limits.minutes:g}, but ran longer",
+                limited=True,
+            )
         elif cause == "memory" and parts is None:
             least = "" if pack.parts == 1 else f", also with its batches in {pack.parts} parts"
-            self._fail(pack, f"the job must keep {self._limits}, but its process held more{least}", limited=True)
+            self._fail(
+                pack,
+                f"the job must keep search.job_memory_gb {self._limits.memory_gb:g}, but held more{least}",
+                limited=True,
+            )
         elif cause == "memory" and parts is not None:
             self._again.append(Pack(jobs=pack.jobs, parts=parts))
         else:

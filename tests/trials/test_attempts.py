@@ -72,7 +72,7 @@ def test_a_job_over_its_memory_goes_on_in_halves_down_to_eight_images() -> None:
     assert isinstance(failure, JobFailure)
     assert failure.settled
     assert failure.limits == "search.job_minutes 2, search.job_memory_gb 1.5"
-    assert failure.message.endswith("but its process held more, also with its batches in 8 parts")
+    assert failure.message.endswith("but held more, also with its batches in 8 parts")
 
 
 def test_a_job_that_runs_too_long_is_not_tried_again() -> None:
@@ -83,7 +83,7 @@ def test_a_job_that_runs_too_long_is_not_tried_again() -> None:
     ((_, failure),) = source.told
     assert isinstance(failure, JobFailure)
     assert failure.settled
-    assert failure.message == ("the job must end within search.job_minutes 2, search.job_memory_gb 1.5, but ran longer")
+    assert failure.message == ("the job must end within search.job_minutes 2, but ran longer")
 
 
 def test_a_worker_that_dies_once_is_an_accident_and_often_a_failure_that_a_later_run_tries_again() -> None:
