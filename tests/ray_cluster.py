@@ -70,6 +70,11 @@ class Cluster:
         self.starts[node].kill()
         self.starts[node].wait()
 
+    def busy_workers(self, node: str) -> list[int]:
+        """Processes of a node in which a pack runs."""
+        raylet = self.service(node, "raylet")
+        return [pid for pid in _pids() if _parent(pid) == raylet and _command(pid).startswith("ray::Worker.run")]
+
     def processes(self) -> list[int]:
         """All that belong to it, and drivers on it."""
         return [pid for pid in _pids() if f"RAY_AUTH_TOKEN={self.token}" in _read(pid, "environ").split("\0")]
@@ -84,6 +89,8 @@ class Cluster:
             for start in self.starts.values():
                 start.poll()  # or it stays as a zombie
             time.sleep(0.1)
+        for start in self.starts.values():
+            start.wait()
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -103,8 +102,9 @@ class Dataset:
 
     def without_file(self) -> "Dataset":
         """The same images for another machine, where the file that they are mapped from is not: as their bytes."""
-        found = copy(self)
-        found.__dict__["images"] = self.images.view(np.ndarray)
+        found = replace(self, images=self.images.view(np.ndarray))
+        known = {"fingerprint", "split_fingerprint"} & self.__dict__.keys()
+        found.__dict__.update({name: self.__dict__[name] for name in known})  # these are computed once
         return found
 
     def __getstate__(self) -> dict[str, Any]:

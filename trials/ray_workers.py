@@ -127,6 +127,7 @@ def _keep_ray(started: Future[Workers], over: Event, placement: Placement) -> No
         actor = remote(Worker).options(
             num_cpus=placement.cpus,
             num_gpus=placement.gpus,
+            scheduling_strategy="SPREAD",  # over all nodes, as each brings its own memory and caches
             max_restarts=-1,
             max_task_retries=0,  # a pack whose worker died may kill the next one, too: `trials.attempts` decides
         )
