@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ class Cluster:
     """Its address, the token that all its processes have in their environment, and its `ray start` processes."""
 
     folder: Path
+    scratch: str  # with a short name, as Ray puts sockets there
     address: str
     token: str = field(default_factory=lambda: secrets.token_hex(32))
     starts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -36,7 +38,9 @@ class Cluster:
                 ],
                 # as on machines of their own: nothing of the driver's Ray is inherited
                 env={k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "XDG_"))}
-                | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, **variables},
+                | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+                | {"RAY_scheduler_report_pinned_bytes_only": "0"}  # copies from other nodes count as well
+                | variables,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -50,7 +54,7 @@ class Cluster:
     def start_head(self, **variables: str) -> None:
         """Start the node on which the driver is."""
         port = self.address.rpartition(":")[2]
-        options = ("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self.folder / 'ray'}")
+        options = ("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self.scratch}")
         self.start(HEAD, *options, **variables)
 
     def start_other(self, *options: str, **variables: str) -> None:
@@ -99,13 +103,14 @@ def two_nodes(folder: Path, *options: str) -> Iterator[Cluster]:
     with socket.socket() as free:
         free.bind((HEAD, 0))
         port = free.getsockname()[1]
-    cluster = Cluster(folder=folder, address=f"{HEAD}:{port}")
-    try:
-        cluster.start_head(XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME", str(folder / "cache")))
-        cluster.start_other(*options)
-        yield cluster
-    finally:
-        cluster.stop()
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        cluster = Cluster(folder=folder, scratch=scratch, address=f"{HEAD}:{port}")
+        try:
+            cluster.start_head(XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME", str(folder / "cache")))
+            cluster.start_other(*options)
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 def _pids() -> list[int]:

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.trials.test_ray_limits import Source
 from tests.trials.test_run import TINY
 from trials import DataSettings, JobResult
 from trials.dataset import load_dataset
+from trials.job import AnyJob, Outcome
 from trials.placement import Placement
 
 # isort: off
@@ -114,17 +116,29 @@ def test_images_are_placed_once_per_node(cluster: Cluster, tmp_path: Path, monke
     assert isinstance(dataset.images, np.memmap)
     Path(str(dataset.images.filename)).unlink()  # as on another machine; what is mapped stays
     jobs = [make_job(TINY, epochs=1, seed=seed) for seed in range(10)]
-    source = Source([(job,) for job in jobs], stop=False)
     with start_workers(Placement(address=cluster.address)) as workers:
         standing = workers()
-        assert len(standing.actors) == 5
+        nodes = ray.get([actor.ready.remote() for actor in standing.actors])
+        assert sorted(Counter(nodes).values()) == [1, 4]
+        source = Measures([(job,) for job in jobs], stop=False)
         before = free_bytes()
         run_on_ray(source, dataset, tmp_path, standing)
-        used = {node: before[node] - left for node, left in free_bytes().items()}
     assert all(isinstance(outcome, JobResult) for outcome in source.told.values()), source.told
-    assert len(used) == 2
+    used = {node: before[node] - left for node, left in source.free.items()}
+    assert used.keys() == set(nodes)
     for node, held in used.items():
         assert images.nbytes <= held < 1.1 * images.nbytes, (node, used)
+
+
+class Measures(Source):
+    """Says what is free once all jobs are done, while the run still holds its images."""
+
+    free: dict[str, float]
+
+    def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
+        super().tell(outcomes)
+        if self.finished():
+            self.free = free_bytes()
 
 
 def free_bytes() -> dict[str, float]:
