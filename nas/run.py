@@ -12,6 +12,7 @@ from nas.begin import lock_search
 from nas.plan import Plan
 from nas.search import Search
 from nas.show import ProgressView
+from nas.spec_errors import SpecError
 from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
@@ -93,6 +94,11 @@ def _with_precision(plan: Plan, store: Store) -> Plan:
     earlier = store.find_search(problem.spec.name)
     if earlier is not None:
         precision = earlier.data.get("precision", "fp32")
+    elif problem.spec.search.device == "cuda" and problem.spec.ray.place:
+        raise SpecError(
+            "train.precision must be fp32 or bf16 where search.device is cuda on a cluster, as auto is measured by the "
+            "driver, which may have no such GPU"
+        )
     else:
         recipe = problem.spec.train.recipe("fp32")
         precision = choose_precision(plan.base.architecture, recipe, problem.spec.search.device)
