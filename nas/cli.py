@@ -57,7 +57,7 @@ def plan(spec: options.SpecPath, allow_code: options.AllowCode = False, as_json:
     if as_json:
         typer.echo(json.dumps(timed.to_json(), indent=2))
         return
-    workers = made.problem.spec.search.workers
+    workers = made.problem.spec.ray.at_once
     seconds = duration(timed.estimated_seconds or 0.0)
     console.print(f"about {seconds} on {workers} workers of one core each, from a measured training step")
     if timed.pruning_seconds is not None:
@@ -252,9 +252,9 @@ app.command(epilog="Example: nas logs digits-14px --follow")(cli_service.logs)
 
 
 def main() -> None:
-    """Entry point: an error that the user can mend is one line and exit status 2."""
+    """Entry point: an error that the user can mend is one line and its exit status, 2 unless it says otherwise."""
     try:
         app()
     except NasError as error:
         typer.echo(f"error: {one_line(error)}", err=True)
-        sys.exit(2)
+        sys.exit(error.exit_status)

@@ -43,7 +43,7 @@ def estimate_seconds(plan: Plan, times: StepTimes, measure: Callable[[Architectu
     )
     seconds = np.interp([network.cost.macs for network in plan.networks], known[:, 0], known[:, 1])
     steps = recipe.steps(plan.problem.sizes["train"]) * (plan.epochs + plan.fresh_epochs)
-    return STARTUP_SECONDS + float(seconds.mean()) * steps / spec.search.workers
+    return STARTUP_SECONDS + float(seconds.mean()) * steps / spec.ray.at_once
 
 
 def estimate_pruning(plan: Plan, times: StepTimes, measure: Callable[[Architecture, Recipe], float]) -> float:

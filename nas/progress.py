@@ -1,10 +1,12 @@
 """Where a search stands, as the search tells those who show it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nas.problem import Candidate
 from nas.tables import duration
+from trials.job import Job, JobResult
 
 Stage = Literal["training", "racing", "confirming"]
 
@@ -68,3 +70,10 @@ def time_left(shown: dict[str, Any]) -> str:
     if shown["pruning"]:
         return f"pruning: {shown['pruning']}"
     return "" if shown["seconds_left"] is None else f"{duration(shown['seconds_left'])} left"
+
+
+def say_smaller_batches(job: Job, result: JobResult, say: Callable[[str], None]) -> None:
+    """Say that a training had too little memory for its batches, if so."""
+    if result.micro_batch:
+        what = f"{job.recipe.batch_size} images of {job.architecture.resolution} px"
+        say(f"too little memory for {what} at once: seed {job.seed} goes by {result.micro_batch}")

@@ -13,6 +13,7 @@ from nas.planning import Plan
 from nas.progress import Progress
 from nas.search_loop import Search, failure_line
 from nas.show import ProgressView
+from nas.spec_errors import SpecError
 from nas.start import workers_of
 from trials.dataset import load_dataset
 from trials.files import sweep_parts, write_atomically
@@ -20,7 +21,8 @@ from trials.leases import fence
 from trials.loop import run_locally
 from trials.precision import choose_precision
 from trials.queue import Queue
-from trials.ray_workers import Workers, check_gpus
+from trials.ray_start import check_gpus
+from trials.ray_workers import Workers
 from trials.store import Store
 from trials.weights import sha256, start_path
 
@@ -43,7 +45,7 @@ def run_search(
     """
     spec = plan.problem.spec
     if local and spec.search.device == "cuda":
-        check_gpus(1, spec.search.gpu_share)
+        check_gpus(1, spec.ray.gpus_per_job)
 
     def say(line: str) -> None:
         progress.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -83,6 +85,7 @@ def run_search(
                 else:
                     with nullcontext(workers) if workers else workers_of(spec) as started:
                         ready = started()
+                        search.workers = len(ready.actors)
                         from trials.ray_tune import run_on_ray  # not while Ray is being started
 
                         run_on_ray(search, dataset, store.checkpoints, ready)
@@ -114,6 +117,11 @@ def _with_precision(plan: Plan, store: Store) -> Plan:
     earlier = store.find_search(problem.spec.name)
     if earlier is not None:
         precision = earlier.data.get("precision", "fp32")
+    elif problem.spec.search.device == "cuda" and problem.spec.ray.place:
+        raise SpecError(
+            "train.precision must be fp32 or bf16 where search.device is cuda on a cluster, as auto is measured by the "
+            "driver, which may have no such GPU"
+        )
     else:
         recipe = problem.spec.train.recipe("fp32")
         precision = choose_precision(plan.base.architecture, recipe, problem.spec.search.device)

@@ -10,7 +10,7 @@ from nas.begin import begin_search
 from nas.course import BASE, Course
 from nas.packs import take_pack
 from nas.planning import Plan, different
-from nas.progress import Progress
+from nas.progress import Progress, say_smaller_batches
 from nas.prunings import Prunings
 from nas.racing import Step
 from nas.routes import Routes
@@ -48,6 +48,7 @@ class Search:
         say: Callable[[str], None] = print,
     ) -> None:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
+        self.workers = self.spec.ray.at_once  # a cluster says how many it holds
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
         self._on_progress, self._say = on_progress, say
@@ -55,7 +56,12 @@ class Search:
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
         self._shown = {trial["job_id"] for trial in trials if "failure" not in trial}
-        self._settled = {trial["job_id"]: trial["failure"] for trial in trials if trial.get("settled")}
+        limits = str(self.spec.search.limits)  # what was over others may be tried again
+        self._settled = {
+            trial["job_id"]: trial["failure"]
+            for trial in trials
+            if trial.get("settled") and trial.get("limits", limits) == limits
+        }
         self._failed = Counter(trial["job_id"] for trial in trials if "failure" in trial)
         self._running: set[str] = set()
         self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
@@ -107,7 +113,7 @@ class Search:
     def ask(self) -> tuple[AnyJob, ...]:
         """The next pack: what is missing of one network, and of more where that takes less than PACK_SECONDS."""
         while queue := self._missing():
-            given = take_pack(queue, self._seconds_an_epoch(), self.spec.search.workers, self._images)
+            given = take_pack(queue, self._seconds_an_epoch(), self.workers, self._images)
             if self._prunings.look_up([job for job in given if isinstance(job, PruneJob)]):  # of another search
                 self._extend()
                 continue
@@ -128,7 +134,8 @@ class Search:
         """Keep a pack's outcomes: the results first, then the trials that show them."""
         self.store.record_results([(job, found) for job, found in outcomes if not isinstance(found, JobFailure)])
         halted = ""
-        for job, outcome in ((job, self._count_tries(job, outcome)) for job, outcome in outcomes):
+        for job, found in outcomes:
+            outcome = self._count_tries(job, found)
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
                 if outcome.halts:
@@ -145,6 +152,7 @@ class Search:
             if isinstance(outcome, JobResult):
                 self._course.add(step, outcome)
                 self._epoch_seconds.append(outcome.wall_seconds / job.epochs)
+                say_smaller_batches(job, outcome, self._say)
             self._show_trial(step, job, outcome)
             if job.until is None if isinstance(outcome, JobResult) else outcome.settled:
                 drop_states(self.store.checkpoints, job.training().id)  # it will not be continued
@@ -174,9 +182,8 @@ class Search:
     def report(self) -> None:
         """Tell `on_progress` where the search stands."""
         self._missing()  # knows how many are to be confirmed
-        workers = self.spec.search.workers
         waiting = len(self._fresh - self._course.results.keys())
-        progress = self._course.progress(self._seconds_an_epoch(), workers, waiting)
+        progress = self._course.progress(self._seconds_an_epoch(), self.workers, waiting)
         if pruning := self._prunings.names:  # how long that takes, and what follows, is not known
             progress = replace(progress, pruning=pruning, seconds_left=None)
         self._on_progress(progress)

@@ -22,6 +22,7 @@ from nas.dynamic_spec import DynamicSpec
 from nas.file_names import is_file_name
 from nas.method_spec import CompensationSpec, StudySpec
 from nas.racing import RaceSpec, rungs
+from nas.ray_spec import RaySpec, take_moved
 from nas.resolution_spec import ResolutionSpec
 from nas.spec_errors import SpecError, explain
 from nas.texts import MOST_YAML, TextError, check_letters, parse_yaml, read_text
@@ -29,6 +30,7 @@ from nas.width_spec import PruneSpec, WidthSpec
 from search_spaces import LATENCY
 from trials import DataSettings, Recipe
 from trials.fields import Count, Real, parse_number
+from trials.placement import Limits
 from trials.recipe import OF_OPTIMIZER, PRESETS, Precision, PresetName
 from trials.urls import drop_passwords
 
@@ -58,7 +60,7 @@ def _safe_name(value: str) -> str:
 
 Bound = Annotated[str, BeforeValidator(_bound)]
 MethodSpec = Annotated[CompensationSpec | ResolutionSpec | WidthSpec | DynamicSpec, Field(discriminator="name")]
-_WHERE = {"workers", "device", "gpu_share"}  # of `search`: where jobs run changes no number that is kept apart
+_WHERE = {"device", "job_minutes", "job_memory_gb"}  # of `search`: where jobs run changes no number that is kept apart
 
 
 class _Section(BaseModel):
@@ -152,12 +154,23 @@ class SearchSpec(_Section):
         le=100_000,
         description="Networks that a method draws beside the base where it finds more; not of a study.",
     )
-    workers: Count = Field(2, ge=1, le=1024, description="Ray workers, one core each.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where workers train and score.")
-    gpu_share: Real = Field(
-        1.0, gt=0, le=1, description="Share of a GPU that each worker takes, where device is cuda; 0.5 puts two on one."
+    job_minutes: Real | None = Field(
+        None, gt=0, le=10**6, description="A job that runs longer is ended, and the search goes on without it."
+    )
+    job_memory_gb: Real | None = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="A job whose process holds more (1e9 bytes, mapped images apart) is ended, and tried again as one "
+        "that found no memory: alone, then with batches in parts.",
     )
     seed: Count = Field(0, ge=0, lt=2**32, description="Seed of the choice of candidates, and of prunings.")
+
+    @property
+    def limits(self) -> Limits:
+        """What ends a job."""
+        return Limits(minutes=self.job_minutes, memory_gb=self.job_memory_gb)
 
 
 class Spec(_Section):
@@ -183,6 +196,7 @@ class Spec(_Section):
     )
     objectives: tuple[Objective, ...] = Field(("accuracy", "macs"), description="Of the Pareto front.")
     search: SearchSpec = Field(SearchSpec(), description="Size of the search.")
+    ray: RaySpec = Field(RaySpec(), description="Where jobs run.")
     storage: Annotated[str, PlainSerializer(drop_passwords)] = Field(
         DEFAULT_STORAGE,
         repr=False,
@@ -194,6 +208,11 @@ class Spec(_Section):
         description="Folder of the weights, or URL as s3://bucket/folder, that all machines reach; by default "
         "NAS_CHECKPOINTS, or beside the SQLite file. A database keeps the first that it is given.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        return take_moved(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -232,7 +251,8 @@ class Spec(_Section):
     def meaning(self) -> dict[str, Any]:
         """All that decides which jobs are run; two specs of one search must agree on it."""
         return self.model_dump(
-            mode="json", exclude={"storage": True, "checkpoints": True, "search": _WHERE, "data": {"memory_share"}}
+            mode="json",
+            exclude={"storage": True, "checkpoints": True, "ray": True, "search": _WHERE, "data": {"memory_share"}},
         )
 
 

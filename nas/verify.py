@@ -16,9 +16,9 @@ from search_spaces import LATENCY, Architecture
 from trials.data import SOURCES, DataSettings
 from trials.dataset import load_dataset
 from trials.images import open_split
+from trials.memory_plan import SCORING_BATCH
 from trials.source_facts import describe_source
 from trials.torchvision_source import TORCHVISION
-from trials.train import SCORING_BATCH
 
 
 def verify_export(path: Path, *, score: bool, data: str | None = None, root: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend. The command line prints them as one line and exits with status 2."""
+"""Errors that a user can mend. The command line prints them as one line and exits with their status, mostly 2."""
 
 import re
 from typing import ClassVar, Literal
@@ -17,6 +17,8 @@ class NasError(Exception):
     """
 
     retry: ClassVar[Retry] = "never"
+
+    exit_status: ClassVar[int] = 2
 
 
 class NetworkError(NasError, ValueError):

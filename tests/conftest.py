@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Step times are not kept from one run of the tests to the next, and no storage comes from outside."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    for name in ("NAS_STORAGE", "NAS_CHECKPOINTS", "NAS_WAIT_SECONDS"):
+    for name in ("NAS_STORAGE", "NAS_CHECKPOINTS", "NAS_WAIT_SECONDS", "NAS_RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -21,7 +21,7 @@ PACKAGES = {  # what each may import of the others
     "nas": {"dashboards", "trials", "search_spaces"},
 }
 ONLY_IN = {
-    "ray": {"trials/ray_tune.py", "trials/ray_workers.py"},
+    "ray": {"trials/ray_start.py", "trials/ray_tune.py", "trials/ray_workers.py"},
     "optuna": {"trials/store.py", "trials/studies.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
@@ -45,6 +45,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "trials/torchvision_source.py",
     "trials/loop.py",
     "trials/precision.py",
+    "trials/ray_start.py",
     "trials/ray_workers.py",
     "nas/cli.py",
     "nas/export_onnx.py",

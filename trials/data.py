@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -99,6 +99,13 @@ class Dataset:
     splits: dict[SplitName, NDArray[np.int64]]
     unreadable: tuple[str, ...] = ()
     memory_share: float = 0.25
+
+    def without_file(self) -> "Dataset":
+        """The same images for another machine, where the file that they are mapped from is not: as their bytes."""
+        found = replace(self, images=self.images.view(np.ndarray))
+        known = {"fingerprint", "split_fingerprint"} & self.__dict__.keys()
+        found.__dict__.update({name: self.__dict__[name] for name in known})  # these are computed once
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Images that are mapped from a file go to workers by its name: all processes of a machine share its pages."""

@@ -127,7 +127,9 @@ class JobResult:
 
     `scores_sha256` is the hash of the class scores that it kept, `route` what it found where images leave at several
     exits. `losses` are the mean training losses of the epochs; `wall_seconds` is the time of the whole training, also
-    of the part that an earlier job did, or its share where `members` were trained together.
+    of the part that an earlier job did, or its share where `members` were trained together. `micro_batch` is the number
+    of images that it computed at once where memory was too short for what its recipe says, and 0 elsewhere: a step is
+    over the same images then, while batch normalisation sees so many at a time.
     """
 
     correct: int
@@ -138,11 +140,17 @@ class JobResult:
     members: int = 1
     scores_sha256: str = ""
     route: RouteFigures | None = None
+    micro_batch: int = 0
 
     @property
     def accuracy(self) -> float:
         """Share of the images whose class was found."""
         return self.correct / self.images
+
+    def attributes(self) -> dict[str, Any]:
+        """What a trial shows of it."""
+        less = {"micro_batch": self.micro_batch} if self.micro_batch else {}
+        return {"wall_seconds": self.wall_seconds, "images": self.images, "members": self.members, **less}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` takes back."""
@@ -161,12 +169,19 @@ class JobResult:
 class JobFailure:
     """Why a job has no result, in one line; a settled one would fail again, and is not tried again.
 
-    One that `halts` is not the job's own: no other would fare better, as where the disk is full.
+    One that `halts` is not the job's own: no other would fare better, as where the disk is full. One that
+    was over a limit is settled as long as the `limits` are these.
     """
 
     message: str
     settled: bool = False
     halts: bool = False
+    limits: str = ""
+
+    def attributes(self) -> dict[str, Any]:
+        """What a trial shows of it."""
+        limits = {"limits": self.limits} if self.limits else {}
+        return {"failure": self.message, "settled": self.settled, **limits}
 
     @staticmethod
     def of(error: Exception, *, settled: bool) -> "JobFailure":

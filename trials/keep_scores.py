@@ -14,19 +14,23 @@ from trials.data import Dataset
 from trials.files import write_atomically
 from trials.images import Split, normalise, open_split
 from trials.job import Job, JobFailure, JobResult, Outcome
+from trials.memory_plan import SCORING_BATCH, halved, with_less
 from trials.scores import KeptScores, scores_path
-from trials.train import SCORING_BATCH
 from trials.weights import checkpoint_path, sha256
 
 
-def try_keep_scores(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome:
+def try_keep_scores(job: Job, dataset: Dataset, folder: Path, device: str, parts: int = 1) -> Outcome:
     """Write the class scores of a split beside the weights; how many images the last exit gets right."""
     start = time.perf_counter()
     try:
         assert job.split is not None, "a job that keeps scores names a split"
         weights = read_weights(checkpoint_path(folder, job), job.weights_sha256)
         data = open_split(dataset, job.split, job.architecture.resolution)
-        scores = exit_scores(job.architecture, weights, data, device)
+        scores = with_less(
+            lambda parts: exit_scores(job.architecture, weights, data, device, -(-SCORING_BATCH // parts)),
+            parts,
+            lambda parts: halved(job, parts),
+        )
         content = KeptScores(scores=scores.numpy(), labels=data.labels.numpy()).to_bytes()
         write_atomically({scores_path(folder, job.id): content})
         return JobResult(
@@ -40,7 +44,13 @@ def try_keep_scores(job: Job, dataset: Dataset, folder: Path, device: str) -> Ou
         return JobFailure.of(error, settled=False)
 
 
-def exit_scores(architecture: Architecture, weights: Mapping[str, Tensor], data: Split, device: str = "cpu") -> Tensor:
+def exit_scores(
+    architecture: Architecture,
+    weights: Mapping[str, Tensor],
+    data: Split,
+    device: str = "cpu",
+    batch: int = SCORING_BATCH,
+) -> Tensor:
     """Scores float32 [E, N, K] of every exit for all images of a split, computed as `trials.train.score` does."""
     network = build(architecture)
     network.load_state_dict(dict(weights))
@@ -49,6 +59,6 @@ def exit_scores(architecture: Architecture, weights: Mapping[str, Tensor], data:
     with torch.inference_mode():
         found = [
             torch.stack(network.exits(normalise(images.to(device), mean, std))).float().cpu()
-            for images, _ in data.batches(SCORING_BATCH)
+            for images, _ in data.batches(batch)
         ]
     return torch.cat(found, dim=1)

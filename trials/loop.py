@@ -21,12 +21,14 @@ class JobSource(Protocol):
         """The outcomes of a pack that `ask` gave, all of them at once."""
 
 
-def try_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
-    """For each job of a pack its result, or why it has none."""
+def try_jobs(
+    jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu", *, threads: int = 1, parts: int = 1
+) -> list[Outcome]:
+    """For each job of a pack its result, or why it has none; `parts` and `threads` as `run_jobs` has them."""
     # torch takes seconds to import, and the driver of a search on Ray, which imports this module, needs none of it
     from trials.run import run_jobs
 
-    return run_jobs(jobs, dataset, folder, device)
+    return run_jobs(jobs, dataset, folder, device, threads=threads, parts=parts)
 
 
 def run_locally(source: JobSource, dataset: Dataset, folder: Path, *, device: str = "cpu") -> None:

@@ -46,3 +46,9 @@ def read_ahead(array: NDArray[np.uint8], share: float) -> None:
     mapped = array.base
     if isinstance(mapped, mmap.mmap) and array.nbytes <= share * memory_limit():
         mapped.madvise(mmap.MADV_WILLNEED)
+
+
+def own_memory() -> int:
+    """Bytes of physical memory that this process holds by itself, so without what it maps and shares; Linux."""
+    resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")

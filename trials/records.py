@@ -28,11 +28,7 @@ class TrialRecord:
 
     def ending(self, outcome: JobResult | JobFailure | None) -> dict[str, Any]:
         """The attributes that an outcome adds; none: a race ended the training after the last of its rungs."""
-        if outcome is None:
-            return {"pruned": max(self.rungs)}
-        if isinstance(outcome, JobFailure):
-            return {"failure": outcome.message, "settled": outcome.settled}
-        return {"wall_seconds": outcome.wall_seconds, "images": outcome.images, "members": outcome.members}
+        return {"pruned": max(self.rungs)} if outcome is None else outcome.attributes()
 
 
 @dataclass(frozen=True, kw_only=True)

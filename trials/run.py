@@ -3,7 +3,7 @@
 import ctypes
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from trials.data import Dataset
 from trials.device_lock import training_on
 from trials.files import FilesError, write_atomically
 from trials.fusing import choose_members
-from trials.images import open_split
+from trials.images import Split, open_split
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
 from trials.keep_scores import try_keep_scores
+from trials.memory_plan import LEAST, SCORING_BATCH, halved, micro_batch, with_less
 from trials.narrowed import narrowed_weights
 from trials.prune_job import PruneJob
 from trials.run_prune import try_prune
@@ -38,13 +39,16 @@ class _Group:
     states: list[State]  # to go on from; empty at the beginning
 
 
-def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu") -> list[Outcome]:
+def run_jobs(
+    jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu", *, threads: int = 1, parts: int = 1
+) -> list[Outcome]:
     """The outcomes of jobs, in their order; whatever goes wrong with one, the others go on.
 
     Jobs that differ in seed or learning rate alone train as one fused network where a measurement says that this is
-    quicker. One thread: a worker owns one core.
+    quicker. One that finds no memory is tried alone, then with its batches in more `parts`. `threads` are as many as
+    the cores that the worker owns.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     keep_memory()
     outcomes: dict[str, Outcome] = {}
     with training_on(device):
@@ -52,9 +56,9 @@ def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str
             if isinstance(job, PruneJob):
                 outcomes[job.id] = try_prune(job, dataset, folder, device)
             elif job.kind == "test":
-                outcomes[job.id] = _try_score(job, dataset, folder, device)
+                outcomes[job.id] = _try_score(job, dataset, folder, device, parts)
             elif job.kind == "scores":
-                outcomes[job.id] = try_keep_scores(job, dataset, folder, device)
+                outcomes[job.id] = try_keep_scores(job, dataset, folder, device, parts)
         trainings = [job for job in jobs if isinstance(job, Job) and job.kind == "train"]
         try:
             groups = _groups(trainings, folder)
@@ -62,7 +66,7 @@ def run_jobs(jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str
             groups, outcomes = [], outcomes | {job.id: _failure(error) for job in trainings}
         for group in groups:
             for part in _parts(group, dataset, device):
-                outcomes.update(_try_train(part, dataset, folder, device))
+                outcomes.update(_try_train(part, dataset, folder, device, parts))
     return [outcomes[job.id] for job in jobs]
 
 
@@ -90,19 +94,28 @@ def _parts(group: _Group, dataset: Dataset, device: str) -> list[_Group]:
     ]
 
 
-def _try_train(group: _Group, dataset: Dataset, folder: Path, device: str) -> dict[str, Outcome]:
+def _try_train(group: _Group, dataset: Dataset, folder: Path, device: str, parts: int) -> dict[str, Outcome]:
     """Outcomes by job id. Where members cannot train together, as for want of memory, each is tried alone."""
+    if len(group.jobs) > 1:
+        with suppress(Exception):
+            try:
+                found = _train(group, dataset, folder, device, parts)
+            except FilesError as error:  # no disk will have room for fewer
+                return {job.id: _failure(error) for job in group.jobs}
+            return dict(zip((job.id for job in group.jobs), found, strict=True))
+        alone = [_Group(jobs=[job], states=group.states[i : i + 1]) for i, job in enumerate(group.jobs)]
+        return {id_: found for one in alone for id_, found in _try_train(one, dataset, folder, device, parts).items()}
+    (job,) = group.jobs
     try:
-        found = _train(group, dataset, folder, device)
-        return dict(zip((job.id for job in group.jobs), found, strict=True))
+        (outcome,) = with_less(
+            lambda parts: _train(group, dataset, folder, device, parts), parts, lambda parts: halved(job, parts)
+        )
     except Exception as error:  # the message is kept with the trials
-        if len(group.jobs) == 1 or isinstance(error, FilesError):
-            return {job.id: _failure(error) for job in group.jobs}
-    alone = [_Group(jobs=[job], states=group.states[i : i + 1]) for i, job in enumerate(group.jobs)]
-    return {id_: found for part in alone for id_, found in _try_train(part, dataset, folder, device).items()}
+        outcome = _failure(error)
+    return {job.id: outcome}
 
 
-def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[Outcome]:
+def _train(group: _Group, dataset: Dataset, folder: Path, device: str, parts: int) -> list[Outcome]:
     """Train to the jobs' end, write the weights of whole trainings and the states of partial ones, score."""
     start = kept = time.perf_counter()
     job = group.jobs[0]
@@ -117,7 +130,8 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
         for job in group.jobs
     ]
     data = open_split(dataset, "train", job.architecture.resolution)
-    training = Training(job.architecture, members, data, job.recipe, device)
+    less = micro_batch(job, parts) if parts > 1 else 0
+    training = Training(job.architecture, members, data, job.recipe, device, micro_batch=less)
     if group.states:
         training.load_state([state.tensors for state in group.states])
     while training.epoch < job.epochs:
@@ -146,12 +160,13 @@ def _train(group: _Group, dataset: Dataset, folder: Path, device: str) -> list[O
             outcomes.append(_failure(error))
             continue
         result = JobResult(
-            correct=score(job.architecture, weights, validation, device),
+            correct=_score(job, weights, validation, device, parts),
             images=len(validation),
             weights_sha256=hashes[member],
             wall_seconds=_seconds(group, member, start),
             losses=tuple(training.losses[member]),
             members=len(members),
+            micro_batch=less,
         )
         outcomes.append(result)
     return outcomes
@@ -179,13 +194,22 @@ def _seconds(group: _Group, member: int, start: float) -> float:
     return earlier + (time.perf_counter() - start) / len(group.jobs)
 
 
-def _try_score(job: Job, dataset: Dataset, folder: Path, device: str) -> Outcome:
+def _score(job: Job, weights: Mapping[str, Tensor], data: Split, device: str, parts: int) -> int:
+    """Images that are right; so many at a time as there is memory for, which changes no score."""
+
+    def run(parts: int) -> int:
+        return score(job.architecture, weights, data, device, batch=-(-SCORING_BATCH // parts))
+
+    return with_less(run, parts, lambda parts: 2 * parts if 2 * parts * LEAST <= SCORING_BATCH else None)
+
+
+def _try_score(job: Job, dataset: Dataset, folder: Path, device: str, parts: int) -> Outcome:
     start = time.perf_counter()
     try:
         weights = read_weights(checkpoint_path(folder, job), job.weights_sha256)
         test = open_split(dataset, "test", job.architecture.resolution)
         return JobResult(
-            correct=score(job.architecture, weights, test, device),
+            correct=_score(job, weights, test, device, parts),
             images=len(test),
             weights_sha256=job.weights_sha256,
             wall_seconds=time.perf_counter() - start,

@@ -14,10 +14,10 @@ from search_spaces.build import build
 from search_spaces.fuse import fuse, pack, unpack
 from trials.augment import augment
 from trials.images import Split, normalise
+from trials.memory_plan import SCORING_BATCH
 from trials.optimize import Optimizer, of_part
 from trials.recipe import Recipe, learning_rate_factor
 
-SCORING_BATCH = 500
 GUESSING = 2.0  # times the loss of guessing: a network that ends above it has diverged
 
 
@@ -49,8 +49,12 @@ class Training:
         data: Split,
         recipe: Recipe,
         device: str = "cpu",
+        *,
+        micro_batch: int = 0,
     ) -> None:
+        """`micro_batch` is the most images that are computed at once; 0: what the recipe says."""
         self.recipe, self.members, self.epoch = recipe, list(members), 0
+        self._micro_batch = micro_batch
         self.losses: list[list[float]] = [[] for _ in members]  # of each epoch, by member
         self._architecture, self._data, self._device = architecture, data, torch.device(device)
         self._network = fuse(architecture, len(members))
@@ -130,13 +134,21 @@ class Training:
     def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
         """One step on images uint8 [B, M*C, H, W] and labels [M, B]; each member's loss [M] before it."""
         total = torch.zeros(len(self.members), device=self._device)
-        parts = -(-len(images) // self.recipe.accumulate)
-        for part, part_labels in zip(images.split(parts), labels.split(parts, dim=1), strict=True):
+        sizes = self._part_sizes(len(images))
+        for part, part_labels in zip(images.split(sizes), labels.split(sizes, dim=1), strict=True):
             loss = self._loss(part, part_labels) * (len(part) / len(images))
             loss.sum().backward()
             total += loss.detach()
         self._optimizer.step(learning_rate_factor(self.recipe, step, self._steps * self.recipe.epochs))
         return total
+
+    def _part_sizes(self, images: int) -> list[int]:
+        """Images of a batch that are computed at once; never one, which has no batch statistics."""
+        size = max(2, self._micro_batch or -(-images // self.recipe.accumulate))
+        sizes = [size] * (images // size) + [images % size] * (images % size > 0)
+        if sizes[-1] == 1 and len(sizes) > 1:
+            sizes[-2:] = [size + 1]
+        return sizes
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy [M] of each member; of several exits their sum (MSNet, section 3.3)."""
@@ -181,13 +193,18 @@ def count_correct(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) 
         return sum(int((network(images).argmax(1) == labels).sum()) for images, labels in batches)
 
 
-def score(architecture: Architecture, weights: Mapping[str, Tensor], data: Split, device: str = "cpu") -> int:
+def score(
+    architecture: Architecture,
+    weights: Mapping[str, Tensor],
+    data: Split,
+    device: str = "cpu",
+    *,
+    batch: int = SCORING_BATCH,
+) -> int:
     """Images of a split whose class the network finds with these weights, computed as an exported network does."""
     network = build(architecture)
     network.load_state_dict(dict(weights))
     network.to(device)
     mean, std = data.mean.to(device), data.std.to(device)
-    seen = (
-        (normalise(images.to(device), mean, std), labels.to(device)) for images, labels in data.batches(SCORING_BATCH)
-    )
+    seen = ((normalise(images.to(device), mean, std), labels.to(device)) for images, labels in data.batches(batch))
     return count_correct(network, seen)

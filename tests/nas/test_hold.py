@@ -13,7 +13,7 @@ from search_spaces import NasError
 from trials.leases import LeaseLost
 from trials.queue import Queue
 from trials.queue_entry import Entry
-from trials.ray_workers import DeviceError, WorkersError
+from trials.ray_environment import DeviceError, WorkersError
 from trials.store import Store
 
 

@@ -176,23 +176,40 @@ def listening(pid: int) -> set[str]:
     return found
 
 
-def test_killed_worker_is_a_failed_trial_and_the_search_goes_on(tmp_path: Path) -> None:
-    write_spec(tmp_path, train={"preset": "borji", "epochs": 6, "seeds": 2, "confirm": 0})
+def test_jobs_of_a_killed_worker_are_run_again_to_the_same_bits(finished_search: Path, tmp_path: Path) -> None:
+    write_spec(tmp_path)
     process = start(tmp_path)
+    kill_a_worker(process)
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "failed" not in shown + errors
+    assert rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state") == [("COMPLETE", 6)]
+    assert {k: v[:2] for k, v in stored(tmp_path).items()} == {k: v[:2] for k, v in stored(finished_search).items()}
+
+
+def kill_a_worker(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the first that runs a pack."""
     deadline = time.monotonic() + 90
     while not (workers := busy_workers(process.pid)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(1)
-    subprocess.run(["kill", "-9", str(workers[0])], check=True)
+    os.kill(workers[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_job_that_always_kills_its_worker_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    """As one that the kernel ends for want of memory, whatever is tried."""
+    write_spec(tmp_path, methods=[], train={"preset": "borji", "epochs": 100_000, "seeds": 1, "confirm": 0})
+    process = start(tmp_path)
+    for _ in range(4):
+        kill_a_worker(process)
+        time.sleep(2)  # longer than it takes to be noticed
     shown, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
-    assert "the worker process died" in errors
-    assert "2 jobs failed; try them again with: nas search small.yaml" in shown  # all of its pack
-    assert sorted(rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state")) == [("COMPLETE", 4), ("FAIL", 2)]
-    assert run_nas(tmp_path, "search", "small.yaml").returncode == 0
-    assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
+    assert "failed: train, seed 0 at 14 px: the worker process died (out of memory, or killed), 4 times" in errors
+    assert "1 jobs failed; try them again with: nas search small.yaml" in shown
+    assert rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state") == [("FAIL", 1)]
 
 
 @pytest.mark.slow

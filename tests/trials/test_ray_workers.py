@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,13 @@ from tests.trials.test_run import TINY
 from trials import DataSettings, Job, JobFailure, JobResult
 from trials.dataset import load_dataset
 from trials.job import AnyJob, Outcome
+from trials.placement import Placement
+from trials.run import run_jobs
 
 # isort: off
-from trials.ray_workers import DIED, WorkersError, check_gpus, pack_text, read_outcomes, start_workers
+from trials.ray_environment import WorkersError
+from trials.ray_workers import pack_text, read_outcomes, start_workers
+from trials.ray_start import check_gpus
 from trials.ray_tune import run_on_ray
 import ray
 # isort: on
@@ -39,7 +44,7 @@ def test_ray_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch, rais
 
     monkeypatch.setattr(ray, "init", fail)
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
-    with pytest.raises(WorkersError, match=expected), start_workers(2) as workers:
+    with pytest.raises(WorkersError, match=expected), start_workers(Placement()) as workers:
         workers()
     assert ended == [True]
 
@@ -52,8 +57,9 @@ def test_interrupt_waits_for_ray_to_start_and_ends_it(monkeypatch: pytest.Monkey
         order.append("started")
 
     monkeypatch.setattr(ray, "init", start)
+    monkeypatch.setattr("trials.ray_start._services", list)
     monkeypatch.setattr(ray, "shutdown", lambda: order.append("ended"))
-    with pytest.raises(KeyboardInterrupt), start_workers(0):
+    with pytest.raises(KeyboardInterrupt), start_workers(Placement(count=0)):
         raise KeyboardInterrupt
     assert order == ["started", "ended"]
 
@@ -62,8 +68,8 @@ def test_interrupt_waits_for_ray_to_start_and_ends_it(monkeypatch: pytest.Monkey
     ("gpus", "workers", "share", "message"),
     [
         (0, 1, 1.0, "search.device cuda needs a GPU that torch can use, but there is none; set it to cpu"),
-        (1, 2, 1.0, "search.workers must be at most 1 on 1 GPUs where each takes search.gpu_share 1, but is 2"),
-        (2, 7, 0.3, "search.workers must be at most 6 on 2 GPUs"),
+        (1, 2, 1.0, "ray.max_concurrent must be at most 1 on 1 GPUs where each takes ray.gpus_per_job 1, but is 2"),
+        (2, 7, 0.3, "ray.max_concurrent must be at most 6 on 2 GPUs"),
         (1, 2, 0.5, None),
         (2, 2, 1.0, None),
     ],
@@ -82,14 +88,17 @@ def test_gpu_that_is_not_there_is_told_before_ray_starts(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray was started"))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    with pytest.raises(WorkersError, match="needs a GPU"), start_workers(2, device="cuda"):
+    with pytest.raises(WorkersError, match="needs a GPU"), start_workers(Placement(count=2, device="cuda", gpus=1.0)):
         pass
 
 
 def test_a_ray_of_the_callers_own_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("it was ended"))
-    with pytest.raises(WorkersError, match="must have no Ray of its own, but has one; call"), start_workers(2):
+    with (
+        pytest.raises(WorkersError, match="must have no Ray of its own, but has one; call"),
+        start_workers(Placement(count=2)),
+    ):
         pass
 
 
@@ -116,15 +125,12 @@ class _Kills:
     """A pack of two jobs, whose worker is killed while it runs them, then a pack of one."""
 
     def __init__(self) -> None:
-        self.packs = [
-            (make_job(TINY, epochs=100_000), make_job(TINY, epochs=100_000, seed=1)),
-            (make_job(TINY, epochs=1),),
-        ]
+        self.packs = [(_deterministic(0), _deterministic(1)), (_deterministic(2),)]
         self.told: list[list[tuple[AnyJob, Outcome]]] = []
         self.killed = 0
 
     def ask(self) -> tuple[Job, ...]:
-        if len(self.packs) == 2 or self.told:
+        if len(self.packs) == 2 or self.killed:
             return self.packs.pop(0) if self.packs else ()
         busy = subprocess.run(["pgrep", "-f", "^ray::Worker.run"], capture_output=True, text=True, check=False).stdout
         for pid in map(int, busy.split()):
@@ -134,19 +140,30 @@ class _Kills:
         return ()
 
     def finished(self) -> bool:
-        return len(self.told) == 2
+        return sum(map(len, self.told)) == 3
 
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         self.told.append(list(outcomes))
 
 
+def _deterministic(seed: int) -> Job:
+    job = make_job(TINY, epochs=5, seed=seed)
+    return replace(job, recipe=job.recipe.model_copy(update={"deterministic": True}))
+
+
 @pytest.mark.slow
-def test_all_jobs_of_a_killed_worker_fail_and_it_is_started_anew(tmp_path: Path) -> None:
-    source = _Kills()
-    packs = list(source.packs)
-    with start_workers(2) as workers:
-        run_on_ray(source, load_dataset(DataSettings(source="mnist5k")), tmp_path, workers())
+def test_all_jobs_of_a_killed_worker_are_run_again_one_by_one(tmp_path: Path) -> None:
+    source, dataset = _Kills(), load_dataset(DataSettings(source="mnist5k"))
+    jobs = [job for pack in source.packs for job in pack]
+    with start_workers(Placement()) as workers:
+        run_on_ray(source, dataset, tmp_path, workers())
     assert source.killed == 1
-    assert [tuple(job for job, _ in told) for told in source.told] == packs
-    assert [outcome for _, outcome in source.told[0]] == [JobFailure(message=DIED)] * 2
-    assert isinstance(source.told[1][0][1], JobResult)
+    assert sorted(len(told) for told in source.told) == [1, 1, 1]
+    undisturbed = run_jobs(jobs, dataset, tmp_path)
+    found = {job.id: outcome for told in source.told for job, outcome in told}
+    assert [_weights(found[job.id]) for job in jobs] == [_weights(outcome) for outcome in undisturbed]
+
+
+def _weights(outcome: Outcome) -> str:
+    assert isinstance(outcome, JobResult), outcome
+    return outcome.weights_sha256

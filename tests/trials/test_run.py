@@ -105,10 +105,12 @@ def test_members_that_cannot_train_together_train_alone(
     monkeypatch.setattr("trials.run.choose_members", lambda *_, count, **__: count)
     made = Training.__init__
 
-    def short_of_memory(self: Training, architecture: Architecture, members: list[Member], *rest: Any) -> None:
+    def short_of_memory(
+        self: Training, architecture: Architecture, members: list[Member], *rest: Any, **named: Any
+    ) -> None:
         if len(members) > 1:
             raise RuntimeError("CUDA out of memory")
-        made(self, architecture, members, *rest)
+        made(self, architecture, members, *rest, **named)
 
     monkeypatch.setattr(Training, "__init__", short_of_memory)
     found = results([make_job(TINY, epochs=1, seed=seed) for seed in range(2)], dataset, tmp_path)
