@@ -2,10 +2,13 @@
 
 import ast
 import json
+import os
 import pickle
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from nas.networks import load_network
 from nas.planning import make_plan
 from nas.spec import parse_spec
 from search_spaces import NasError
-from tests.conftest import SMALL, run_nas, write_spec
+from tests.conftest import SMALL, environment, run_nas, write_spec
 from tests.test_structure import FILES, ROOT
 from trials.schema import Table
 from trials.store import Store
@@ -222,3 +225,46 @@ def test_the_command_says_so_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: base: code of your own runs only when allowed, but 'module:hostile:make'")
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def listening(pid: int) -> set[str]:
+    """Addresses on which a process and what it started accept connections."""
+    own = {pid}
+    for found in sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        with suppress(OSError):  # it has ended
+            if int((Path("/proc") / str(found) / "stat").read_text().rpartition(")")[2].split()[1]) in own:
+                own.add(found)
+    sockets = set()
+    for path in (path for one in own for path in (Path("/proc") / str(one) / "fd").glob("*")):
+        with suppress(OSError):
+            sockets.add(os.readlink(path))
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in (Path("/proc/net") / name).read_text().splitlines()[1:]
+    ]
+    return {line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
+
+
+@pytest.mark.slow
+def test_ray_listens_on_the_loopback_address_alone(tmp_path: Path) -> None:
+    script = """
+import sys
+from trials.ray_workers import start_workers
+import ray
+with start_workers(1) as workers:
+    ray.get(workers().actors[0].ready.remote())
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    env = {**environment(), "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=-1, stdout=-1, text=True, cwd=tmp_path, env=env
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        found = listening(process.pid)
+        process.communicate("")
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}  # 127.0.0.1, ::1
+    assert found
+    assert found <= loopback
+    assert process.returncode == 0
+    assert not (tmp_path / ".ray").exists(), "the token is in no file"
