@@ -56,7 +56,7 @@ def make_dashboard(store: Store, port: int) -> WSGIServer:
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise ServeError(f"port {port} must be free on {HOST}, but: {reason}; choose another with --port") from error
-    server.set_app(only_own_pages(wsgi(store.optuna_storage), server.server_port))
+    server.set_app(only_own_pages(wsgi(store.optuna_storage, store.artifacts), server.server_port))
     return server
 
 

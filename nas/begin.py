@@ -1,7 +1,9 @@
 """Entering a search into the store, or finding that one of its name is the same."""
 
+import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 
 from filelock import FileLock, Timeout
@@ -33,6 +35,16 @@ def lock_search(store: Store, name: str) -> AbstractContextManager[object]:
         raise SearchError(
             f"a search must be run by one process, but another one runs {name!r} now; wait for it or stop it"
         ) from error
+
+
+@contextmanager
+def lock_searches(store: Store) -> Iterator[None]:
+    """Held while no search of a database may run; raises SearchError where one does."""
+    with ExitStack() as locks:
+        if not is_remote(store.checkpoints) and os.access(store.checkpoints, os.W_OK):  # else none can run from here
+            for name in store.search_names():
+                locks.enter_context(lock_search(store, name))
+        yield
 
 
 def begin_search(plan: Plan, store: Store, dataset: Dataset) -> list[Candidate]:

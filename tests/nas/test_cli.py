@@ -18,6 +18,8 @@ COMMANDS = {
     "export": ["--force", "--output", "--storage", "name"],
     "verify": ["--json", "--score", "path"],
     "dashboard": ["--port", "--storage"],
+    "move": ["source", "target", "--checkpoints"],
+    "upgrade": ["--storage"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
