@@ -52,7 +52,7 @@ def make_dashboard(
             f"port {port} must be free on {host}, but: {reason}; choose another with --port or --host"
         ) from error
     door = Door(host=host, port=server.server_port, token=token, names=names)
-    server.set_app(door.guard(wsgi(store.optuna_storage)))
+    server.set_app(door.guard(wsgi(store.optuna_storage, store.artifacts)))
     return server, door
 
 

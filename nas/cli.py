@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import nas
-from nas import cli_networks, cli_service, options
+from nas import cli_networks, cli_service, cli_storage, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError, one_line
@@ -239,6 +239,10 @@ app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --par
 app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)
 app.command(epilog="Example: nas dynamic msnet-tiny --draw dynamic.html")(cli_networks.dynamic)
 app.command(epilog="Example: nas grid isometric-tiny --draw grid.html")(cli_networks.grid)
+app.command(epilog="Example: nas move sqlite:///nas.db postgresql://me@host/nas --checkpoints s3://bucket/nas")(
+    cli_storage.move
+)
+app.command(epilog="Example: nas upgrade --storage sqlite:///nas.db")(cli_storage.upgrade)
 
 
 app.command(epilog="Example: nas submit examples/quickstart.yaml --priority 5")(cli_service.submit)

@@ -109,3 +109,13 @@ def follow(queue: Queue, name: str, *, forever: bool) -> Iterator[str]:
         if not forever or state not in FOLLOWED:
             return
         time.sleep(LOOK_SECONDS)
+
+
+def check_idle(storage: str) -> None:
+    """Raises ControlError where a search of the database may be running."""
+    with Queue(storage) as queue:
+        held = [lease for lease in queue.leases() if not lease.holder.is_gone]
+    if held:
+        raise ControlError(
+            f"no search of {queue.shown} must run meanwhile, but {held[0].name!r} does ({held[0].holder}); nas stop it"
+        )

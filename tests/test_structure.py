@@ -22,12 +22,12 @@ PACKAGES = {  # what each may import of the others
 }
 ONLY_IN = {
     "ray": {"trials/ray_start.py", "trials/ray_tune.py", "trials/ray_workers.py"},
-    "optuna": {"trials/store.py", "trials/studies.py"},
+    "optuna": {"trials/artifacts.py", "trials/store.py", "trials/studies.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/texts.py"},
     "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
-    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/cli_service.py", "nas/options.py"},
+    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/cli_service.py", "nas/cli_storage.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",
@@ -53,6 +53,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "nas/cost_report.py",
     "nas/cli_service.py",
     "nas/drive.py",
+    "nas/cli_storage.py",
     "nas/__init__.py",
     "nas/networks.py",
     "nas/once.py",

@@ -209,6 +209,19 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees the database as it is at one moment, whoever writes meanwhile."""
+    on_server = engine.dialect.name == "postgresql"
+    level = "REPEATABLE READ" if on_server else "AUTOCOMMIT"  # in which SQLite takes a BEGIN of ours
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        if not on_server:
+            connection.exec_driver_sql("BEGIN")
+        yield connection
+        if not on_server:
+            connection.exec_driver_sql("ROLLBACK")
+
+
+@contextmanager
 def advisory_lock(engine: Engine, key: int, seconds: int) -> Iterator[None]:
     """PostgreSQL's lock by number, which the server frees when the connection ends, however it ends."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

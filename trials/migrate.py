@@ -108,6 +108,13 @@ def upgrade(engine: Engine, name: str) -> None:
         command.upgrade(config, "head")
 
 
+def check_exists(url: str) -> None:
+    """Raises StoreError for a SQLite file that is not there or is empty."""
+    path = sqlite_path(url)
+    if path is not None and (not path.exists() or path.stat().st_size == 0):
+        raise StoreError(f"there must be a database at {path}, but there is none; run a search, or use --storage")
+
+
 def open_engine(url: str, *, create: bool, begun: bool = True) -> Engine:
     """An engine on our database; nothing is written. `begun` asks for one in which a search was begun already.
 
@@ -116,13 +123,10 @@ def open_engine(url: str, *, create: bool, begun: bool = True) -> Engine:
     """
     path, name = sqlite_path(url), database_name(url)
     with clear_errors(name):
-        if path is not None:
-            if not create and (not path.exists() or path.stat().st_size == 0):
-                raise StoreError(
-                    f"there must be a database at {path}, but there is none; run a search, or use --storage"
-                )
-            if not path.parent.is_dir():
-                raise StoreError(f"the folder of the database must exist, but {path.parent} does not; create it")
+        if not create:
+            check_exists(url)
+        if path is not None and not path.parent.is_dir():
+            raise StoreError(f"the folder of the database must exist, but {path.parent} does not; create it")
         engine = make_engine(url)
         try:
             if not create:

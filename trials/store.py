@@ -19,6 +19,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from trials.artifacts import ARTIFACTS, FolderArtifacts
 from trials.database import (
     DatabaseGone,
     StoreError,
@@ -120,6 +121,11 @@ class Store:
                 "name one by checkpoints in the spec, or by NAS_CHECKPOINTS"
             )
         return self._folder
+
+    @property
+    def artifacts(self) -> FolderArtifacts | None:
+        """Files that people attach to trials; None where no folder is known yet."""
+        return None if self._folder is None else FolderArtifacts(self._folder / ARTIFACTS)
 
     def _run(self, work: Callable[[Session], _T]) -> _T:
         """What a transaction gives; made again where the database was gone meanwhile."""

@@ -26,6 +26,8 @@ COMMANDS = {
     "resume": ["--storage", "name"],
     "delete": ["--storage", "--yes", "name"],
     "logs": ["--follow", "--storage", "name"],
+    "move": ["source", "target", "--checkpoints"],
+    "upgrade": ["--storage"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",
