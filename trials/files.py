@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from search_spaces import NasError
-from search_spaces.errors import Retry
 from trials.folders import is_remote
 from trials.urls import hide_passwords
 
@@ -19,8 +18,6 @@ _LISTED_BY_PREFIX = {"s3", "s3a", "gs", "gcs"}
 
 class FilesError(NasError):
     """Files that cannot be written."""
-
-    retry: ClassVar[Retry] = "later"
 
 
 def read_file(path: Path) -> bytes:
