@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from nas.plan import make_plan
+from nas.planning import make_plan
 from nas.run import _with_precision
-from nas.search import Search
+from nas.search_loop import Search
 from nas.spec import Spec
 from nas.spec_errors import SpecError
-from tests.nas.test_search import dataset, invented, run, store, training_jobs  # noqa: F401 two are fixtures
+from tests.nas.test_search_loop import dataset, invented, run, store, training_jobs  # noqa: F401 two are fixtures
 from trials.data import Dataset
 from trials.job import Job, JobFailure, JobResult
 from trials.store import Store
