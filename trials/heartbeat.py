@@ -87,4 +87,11 @@ class Heartbeat:
         self.call = call
         with self._guard:
             if self._armed:  # to the main thread itself: it may wait in a system call
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident or 0, _interrupt())
+
+
+def _interrupt() -> signal.Signals:
+    """What raises KeyboardInterrupt: a shell's background jobs ignore SIGINT, but commands heed SIGTERM."""
+    heeded = signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    return signal.SIGTERM if heeded and ignored else signal.SIGINT

@@ -284,7 +284,7 @@ def _end(session: Session, row: QueueRow, how: Ending, cause: str, lines: Sequen
     elif how == "failed":
         row.state = "failed"
     elif row.state == "stopping":
-        row.state = "stopped"
+        row.state, row.attempts = "stopped", max(0, row.attempts - 1)
     elif how == "interrupted":
         row.state, row.attempts = "stopped" if row.by_hand else "queued", max(0, row.attempts - 1)
     elif how == "elsewhere":  # this try says nothing of the search

@@ -1,15 +1,16 @@
 """`nas move` and `nas upgrade`, and a search that goes on where it was moved to."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.conftest import SMALL, run_nas, write_spec
 from tests.nas.test_storage import SECRET
 from tests.postgres import Server
 from tests.trials.test_migrate import VERSION_2
+from trials.queue import Queue
 from trials.store import Store
 
 
@@ -39,12 +40,15 @@ def test_search_goes_on_where_it_was_moved_to(finished_search: Path, tmp_path: P
 
 
 def test_running_search_is_not_moved(finished_search: Path, tmp_path: Path) -> None:
-    with FileLock(finished_search / "nas.db-checkpoints" / "small.lock"):
-        done = run_nas(tmp_path, "move", f"sqlite:///{finished_search}/nas.db", "sqlite:///other.db")
+    shutil.copy(finished_search / "nas.db", tmp_path / "nas.db")
+    with Queue(f"sqlite:///{tmp_path}/nas.db", create=True) as queue:
+        taken = queue.take("small")
+        assert taken is not None
+        done = run_nas(tmp_path, "move", "sqlite:///nas.db", "sqlite:///other.db")
     assert done.returncode == 2
-    assert "a search must be run by one process, but another one runs 'small' now; wait for it" in done.stderr
+    assert "no search of nas.db must run meanwhile, but 'small' does (pid " in done.stderr
     assert done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "other.db").exists()
 
 
 def test_older_database_is_upgraded(tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_older_database_is_upgraded(tmp_path: Path) -> None:
     done = run_nas(tmp_path, "front", "a")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: database nas.db must be of version 0002, but is of the older 0001; bring it there with: "
+        "error: database nas.db must be of version 0003, but is of the older 0001; bring it there with: "
         "nas upgrade --storage sqlite:///nas.db\n"
     )
     done = run_nas(tmp_path, *["upgrade", "--storage", "sqlite:///nas.db"])

@@ -1,5 +1,6 @@
 """The heartbeat on a real database: it keeps the lease, and ends its block where the search must end."""
 
+import signal
 import sqlite3
 import threading
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.trials.queue_processes import ENTRY
-from trials import schema
+from trials import database
 from trials.heartbeat import Heartbeat
 from trials.leases import Sight
 from trials.queue import Queue
@@ -21,6 +22,28 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     with Queue(f"sqlite:///{tmp_path}/nas.db", create=True) as opened:
         opened.enter(ENTRY)
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _heeds_interrupts() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_background_job_is_interrupted_by_sigterm(queue: Queue, lease: Sight, ignored: bool) -> None:
+    """`nas search` heeds it; a shell has such a job ignore Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if ignored:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), Heartbeat(queue, lease) as heartbeat:
+            stop(queue)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heartbeat.call == "stop"
 
 
 @pytest.fixture
@@ -98,7 +121,7 @@ def test_outside_of_the_main_thread_nothing_is_interrupted(queue: Queue, lease: 
 def test_database_that_is_away_for_a_while(
     queue: Queue, lease: Sight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.1)
     with Queue(f"sqlite:///{tmp_path}/nas.db", create=True) as impatient:
         other = sqlite3.connect(tmp_path / "nas.db", timeout=10)
         with Heartbeat(impatient, lease) as heartbeat:
