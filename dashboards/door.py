@@ -119,8 +119,12 @@ class Door:
         """The same pages, for those who may see them."""
 
         def guarded(environ: Environ, start: Start) -> Iterable[bytes]:
+            added: tuple[tuple[str, str], ...] = _HEADERS
+            if environ.get("PATH_INFO", "").startswith("/artifacts/"):  # whatever was put there, as pages with scripts
+                added = (*_HEADERS, ("Content-Security-Policy", "sandbox"))
+
             def start_safely(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-                return start(status, [*headers, *_HEADERS], *rest)
+                return start(status, [*headers, *added], *rest)
 
             if not self._is_own(environ):
                 return _refuse(start_safely, f"Open {self.address} itself; a proxy's name is given by --allow-host.")

@@ -160,6 +160,12 @@ def test_no_page_is_framed_or_guessed(port: int) -> None:
         assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
+def test_artifacts_run_nothing(port: int) -> None:
+    for path, shut in (("/artifacts/1/x", True), ("/dashboard", False)):
+        policies = Answer(port, path, Cookie=cookie(port)).headers.get_all("Content-Security-Policy", [])
+        assert ("sandbox" in policies) == shut
+
+
 def test_loopback_is_all_that_listens_unless_told(port: int, finished_search: Path) -> None:
     with socket.socket() as other:  # another address of this machine: nobody listens there
         other.settimeout(5)

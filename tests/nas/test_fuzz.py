@@ -264,6 +264,12 @@ def test_weights(exports: tuple[Path, list[Any]], at: int, put: bytes, cut: bool
         assert network(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).shape == (1, 10)
 
 
+@pytest.fixture(scope="module")
+def store(finished_search: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{finished_search}/nas.db") as opened:
+        yield opened
+
+
 NAMES = st.one_of(
     st.text(st.sampled_from("ab./\\:\0 ~-_$`;|&*?<>'\"\n\x1b\u2044\uff0f\u202e\u200b\ud800éÉ\U0001f600"), max_size=12),
     st.sampled_from(
@@ -274,7 +280,7 @@ NAMES = st.one_of(
 
 @so_many(100)
 @given(name=NAMES)
-def test_names(finished_search: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_names(store: Store, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     try:
         found = parse_spec({**SMALL, "name": name}, origin="small").name
     except nas.NasError as error:
@@ -284,7 +290,7 @@ def test_names(finished_search: Path, tmp_path_factory: pytest.TempPathFactory, 
         assert found == name
         assert not set(name) & set("/\\\0:")
     assert not told or told.startswith("small: name ")
-    storage = f"sqlite:///{finished_search}/nas.db"
+    storage = f"sqlite:///{store.path.resolve()}"
     status, out, errors = command("front", "--storage", storage, "--", name)
     assert (status == 0) == (name == "small")
     assert name == "small" or (out == "" and errors.count("\n") == 1)
@@ -292,13 +298,12 @@ def test_names(finished_search: Path, tmp_path_factory: pytest.TempPathFactory, 
         return
     outer = tmp_path_factory.mktemp("names")
     (outer / "in").mkdir()
-    with Store(storage) as store:
-        try:
-            write_export(store, "small", outer / "in" / f"{name}.json", force=False)
-        except nas.NasError as error:
-            told, wanted = one_line(error), set[str]()
-        else:
-            told, wanted = "", {f"in/{name}.json", f"in/{name}.safetensors"}
+    try:
+        write_export(store, "small", outer / "in" / f"{name}.json", force=False)
+    except nas.NasError as error:
+        told, wanted = one_line(error), set[str]()
+    else:
+        told, wanted = "", {f"in/{name}.json", f"in/{name}.safetensors"}
     assert set(files(outer)) == wanted
     assert bool(told) != bool(wanted)
     shutil.rmtree(outer)
