@@ -17,7 +17,7 @@ import ray
 from trials.placement import ALONE, Placement
 
 LOOK_SECONDS, LOOKS = 1.0, 3  # Ray is gone when it was not there so many times in a row
-GRACE_SECONDS = 20.0  # for the driver to end by itself, before Ray would end it without a word, a minute after its head
+GRACE_SECONDS = 10.0  # for the driver to end by itself, before Ray would end it without a word, a minute after its head
 REACH_SECONDS = 20.0  # for a cluster to accept the first connection
 TUNE_SHARE = 0.0005  # of the node of the driver, for each of Tune's trials: these compute nothing
 
