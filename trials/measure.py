@@ -18,6 +18,7 @@ def measure_step(
     architecture: Architecture, recipe: Recipe, *, members: int = 1, device: str = "cpu", measured: int = MEASURED
 ) -> float:
     """Median seconds of a training step of so many fused members on one thread, after a warm-up."""
+    threads = torch.get_num_threads()  # of the worker that is about to train
     torch.set_num_threads(1)
     noise = np.random.default_rng(0)
     count = recipe.batch_size
@@ -41,4 +42,5 @@ def measure_step(
         start = time.perf_counter()
         training.run_epoch()  # of one batch; ends with reading the loss, so a GPU is waited for
         seconds.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
     return median(seconds[WARM_UP:])

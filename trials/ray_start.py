@@ -23,8 +23,9 @@ from ray.job_config import JobConfig
 
 from trials.placement import ALONE, Placement
 
-LOOK_SECONDS, LOOKS = 2.0, 3  # Ray is gone when it was not there so many times in a row
-GRACE_SECONDS = 20.0  # for the driver to end by itself, before Ray would end it without a word, a minute after its head
+LOOK_SECONDS, LOOKS = 1.0, 3  # Ray is gone when it was not there so many times in a row
+GRACE_SECONDS = 10.0  # for the driver to end by itself, before Ray would end it without a word, a minute after its head
+REACH_SECONDS = 20.0  # for a cluster to accept the first connection
 TUNE_SHARE = 0.0005  # of the node of the driver, for each of Tune's trials: these compute nothing
 
 
@@ -43,6 +44,7 @@ def start_ray(placement: Placement) -> Ray:
         if placement.address:
             cluster_token()
             _read_token_again()
+            _reach(placement.address)  # Ray would try for many minutes
             ray.init(address=placement.address, job_config=_own_code_alone(), **_QUIET)
             count = _count_on_cluster(placement, live_nodes().values())
             resources = {"cpu": 0, f"node:{_own_node()['NodeManagerAddress']}": TUNE_SHARE}
@@ -181,6 +183,12 @@ class Watch:
         if not self._over.wait(GRACE_SECONDS):
             print(f"error: {self.error}", file=sys.stderr, flush=True)
             os._exit(RayLostError.exit_status)
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nothing accepts connections at host:port."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _answers(service: tuple[str, int]) -> bool:

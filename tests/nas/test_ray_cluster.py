@@ -68,8 +68,13 @@ def check_front(folder: Path, finished: Path) -> None:
     ]
 
 
-def test_two_nodes_find_the_front_of_one_machine(cluster: Cluster, finished_search: Path, tmp_path: Path) -> None:
-    write_spec(tmp_path, ray={"address": cluster.address}, search={"max_candidates": 2})
+def test_two_nodes_find_the_front_of_one_machine(cluster: Cluster, tmp_path: Path) -> None:
+    longer = {"preset": "borji", "epochs": 5, "seeds": 2, "confirm": 0, "deterministic": True}  # than workers start
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write_spec(alone, train=longer)
+    assert run_nas(alone, "search", "small.yaml", "--local").returncode == 0
+    write_spec(tmp_path, train=longer, ray={"address": cluster.address}, search={"max_candidates": 2})
     done = subprocess.run(
         [NAS, "search", "small.yaml"],
         cwd=tmp_path,
@@ -79,7 +84,7 @@ def test_two_nodes_find_the_front_of_one_machine(cluster: Cluster, finished_sear
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    check_front(tmp_path, finished_search)
+    check_front(tmp_path, alone)
     # each node made its own resized images, in a cache folder of its own
     assert list((cluster.folder / "other-cache" / "nas-service" / "resized").glob("*px.bin"))
     assert "Traceback" not in done.stdout + done.stderr

@@ -14,6 +14,7 @@ import pytest
 # isort: off
 from trials.ray_environment import TOKEN, RayLostError, WorkersError, cluster_token, own_token
 from trials.ray_start import Watch, _count_on_cluster
+from trials.ray_workers import start_workers
 
 # isort: on
 from trials.placement import Placement
@@ -43,6 +44,18 @@ def test_ray_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         str(watch.error)
     )
     assert str(watch.error).endswith("start it again, and the same command goes on")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.9:1", "no-such-host.invalid:6379"])
+def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv(TOKEN, "ab" * 32)
+    with (
+        pytest.raises(
+            WorkersError, match=f"a Ray cluster must answer at {address} .*, but: .*; docs/cluster.md shows how"
+        ),
+        start_workers(Placement(address=address)) as workers,
+    ):
+        workers()
 
 
 def test_a_driver_that_waits_for_a_ray_that_is_gone_is_ended_in_one_line() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from search_spaces import Architecture, Conv, LeNet
 from tests.trials.test_job import make_job
 from trials import Dataset, DataSettings, Job, JobFailure
 from trials.dataset import load_dataset
 from trials.job import JobResult
+from trials.measure import measure_step
 from trials.run import run_jobs
 from trials.step_times import StepTimes
 from trials.train import Member, Training
@@ -55,6 +57,30 @@ def test_outcomes_stand_in_the_order_of_the_jobs(dataset: Dataset, tmp_path: Pat
     assert isinstance(outcomes[3], JobFailure)
     for job, outcome in zip(jobs[:3], outcomes, strict=False):
         assert outcome == replace(results([job], dataset, tmp_path)[0], wall_seconds=outcome.wall_seconds)  # type: ignore[union-attr]
+
+
+def test_a_worker_of_two_cores_computes_with_two_threads(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a step of fused networks was timed, which takes one."""
+    seen: list[int] = []
+    run_epoch = Training.run_epoch
+
+    def look(self: Training) -> None:
+        if len(self._data) > self.recipe.batch_size:  # else it is the measurement
+            seen.append(torch.get_num_threads())
+        run_epoch(self)
+
+    monkeypatch.setattr("trials.fusing.WORTH", 1)
+    jobs = [make_job(TINY, epochs=1, seed=seed) for seed in range(2)]
+    monkeypatch.setattr(Training, "run_epoch", look)
+    try:
+        run_jobs(jobs, dataset, tmp_path, threads=2)
+        assert set(seen) == {2}
+        measure_step(TINY, jobs[0].recipe, measured=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_fused_as_alone(dataset: Dataset, tmp_path: Path) -> None:
