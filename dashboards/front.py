@@ -10,7 +10,7 @@ import numpy as np
 from moocore import is_nondominated
 
 from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST
-from trials.job import JobResult
+from trials.results import Figures
 from trials.store import SLACK, Store
 
 _COSTS = (*COSTS, MACS_WORST, LATENCY, LATENCY_WORST)
@@ -159,7 +159,7 @@ class Front:
 
 def read_front(store: Store, name: str) -> Front:
     """The front of a search as far as it has come; raises StoreError for an unknown name."""
-    search = store.search(name)
+    search = store.search(name, networks=False)
     train = search.spec["train"]
     seeds, fresh = train["seeds"], train.get("confirm", 0)
     job_ids = set(search.job_ids)
@@ -167,7 +167,7 @@ def read_front(store: Store, name: str) -> Front:
     others = ("prune", "route")
     trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") in others]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
-    results = store.results(trial["job_id"] for trial in done)
+    results = store.figures(trial["job_id"] for trial in done)
     networks = _score_networks(done, results, seeds, fresh)
     settled = {trial["network_id"] for trial in trials if trial.get("settled")}
     sound = [network for network in networks if network.feasible and not settled & network.trained_ids]
@@ -178,17 +178,20 @@ def read_front(store: Store, name: str) -> Front:
     is_study = search.spec.get("study") is not None  # whose networks have a budget each: none is the best of all
     winner = None if waiting or is_study else max(front, key=_rank, default=None)
     compares = any(method["name"] != "compensation" for method in search.spec["methods"])
+    study = [network for network in networks if network.original]
+    named = [network for network in (base, winner) if network is not None]
+    tests = _test_figures(store, [*named, *(networks if compares else study)])
     return Front(
         name=name,
         complete=search.finished,
-        base=base and _with_test(store, base, results),
+        base=base and _with_test(base, tests),
         front=tuple(front),
-        winner=winner and _with_test(store, winner, results),
+        winner=winner and _with_test(winner, tests),
         trained=len(networks),
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
-        study=tuple(_with_test(store, network, results) for network in networks if network.original),
-        networks=tuple(_with_test(store, network, results) if compares else network for network in networks),
+        study=tuple(_with_test(network, tests) for network in study),
+        networks=tuple(_with_test(network, tests) if compares else network for network in networks),
         compares=compares,
         data=search.data,
     )
@@ -217,7 +220,7 @@ def _rank(network: ScoredNetwork) -> tuple[float, float, str]:
 
 
 def _score_networks(
-    trials: Sequence[dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+    trials: Sequence[dict[str, Any]], results: dict[str, Figures], seeds: int, fresh: int
 ) -> list[ScoredNetwork]:
     """One entry a network whose first seeds are all trained, in the order of their first trials."""
     by_network: defaultdict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
@@ -231,7 +234,7 @@ def _score_networks(
 
 
 def _score_network(
-    by_seed: dict[int, dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+    by_seed: dict[int, dict[str, Any]], results: dict[str, Figures], seeds: int, fresh: int
 ) -> ScoredNetwork:
     attributes = by_seed[0]
     job_ids = {seed: by_seed[seed]["job_id"] for seed in sorted(by_seed)}
@@ -261,20 +264,28 @@ def _mean(by_seed: Mapping[int, Mapping[str, Any]], name: str) -> float:
     return values[0] if len(set(values)) == 1 else mean(values)
 
 
-def _score(results: Mapping[int, JobResult]) -> Score:
+def _score(results: Mapping[int, Figures]) -> Score:
     return Score(
         by_seed={seed: result.accuracy for seed, result in results.items()},
         images=next(iter(results.values())).images,
     )
 
 
-def _with_test(store: Store, network: ScoredNetwork, results: dict[str, JobResult]) -> ScoredNetwork:
+def _test_figures(store: Store, networks: Sequence[ScoredNetwork]) -> dict[str, Figures]:
+    """What was found on test, by the training or operating point whose findings were scored there."""
+    trained, routed = (
+        [id_ for network in networks if bool(network.stages) is is_dynamic for id_ in network.final_job_ids.values()]
+        for is_dynamic in (False, True)
+    )
+    on_test = {id_: store.on_test(id_, result) for id_, result in store.results(routed).items()}
+    scored = store.figures(on_test.values())
+    return store.test_figures(trained) | {id_: scored[test] for id_, test in on_test.items() if test in scored}
+
+
+def _with_test(network: ScoredNetwork, tests: Mapping[str, Figures]) -> ScoredNetwork:
     """The network with its test accuracies, where the weights of every seed have been scored."""
-    tests = {seed: store.on_test(job_id, results[job_id]) for seed, job_id in network.final_job_ids.items()}
-    scored = store.results(tests.values())
-    if len(scored) < len(tests):
-        return network
-    return replace(network, test=_score({seed: scored[job_id] for seed, job_id in tests.items()}))
+    found = {seed: tests[job_id] for seed, job_id in network.final_job_ids.items() if job_id in tests}
+    return replace(network, test=_score(found)) if len(found) == len(network.final_job_ids) else network
 
 
 def _non_dominated(networks: list[ScoredNetwork], objectives: Sequence[str]) -> list[ScoredNetwork]:

@@ -5,14 +5,13 @@ transaction; after a crash between the two the next run adds the trials that are
 database did not answer is made again, as a whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from optuna.storages import BaseStorage
 from sqlalchemy import Engine, select
@@ -34,29 +33,15 @@ from trials.job import AnyJob, Job, JobFailure, JobResult
 from trials.migrate import open_engine, schema_lock, upgrade
 from trials.prune_job import PruneResult
 from trials.records import StoredSearch, TrialRecord
+from trials.results import Figures, job_row, read_figures, read_results, read_test_figures
 from trials.route_job import RouteJob
 from trials.schema import JobRow, SearchRow
 from trials.settings import find_folder, settle_folder
 from trials.studies import SLACK, Studies, make_trial, read_attributes, read_names
 
-__all__ = ["SLACK", "DatabaseGone", "Figures", "Store", "StoreError", "StoredSearch", "TrialRecord"]
+__all__ = ["SLACK", "DatabaseGone", "Store", "StoreError", "StoredSearch", "TrialRecord"]
 
 _T = TypeVar("_T")
-_MOST_VALUES = 5000  # in a statement: SQLite takes 32,766, PostgreSQL twice as many
-
-
-class Figures(NamedTuple):
-    """What a job found, in short: of `images`, `correct` are right."""
-
-    correct: int
-    images: int
-    wall_seconds: float
-    weights_sha256: str
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the images whose class was found."""
-        return self.correct / self.images
 
 
 class Store:
@@ -183,28 +168,26 @@ class Store:
         """All searches, the newest first."""
         return self._run(read_names)
 
-    def find_search(self, name: str) -> StoredSearch | None:
-        """The search of this name, or None."""
+    def find_search(self, name: str, *, networks: bool = True) -> StoredSearch | None:
+        """The search of this name, or None; its networks, which may be many megabytes, only where they are wanted."""
+        columns = [SearchRow.spec, SearchRow.job_ids, SearchRow.data, SearchRow.versions, SearchRow.finished_at]
+        query = select(*columns, *([SearchRow.networks] if networks else [])).where(SearchRow.name == name)
+        row = self._run(lambda session: session.execute(query).one_or_none())
+        if row is None:
+            return None
+        return StoredSearch(
+            name=name,
+            spec=row.spec,
+            networks=row.networks if networks else [],
+            job_ids=row.job_ids,
+            data=row.data,
+            versions=row.versions,
+            finished=row.finished_at is not None,
+        )
 
-        def find(session: Session) -> StoredSearch | None:
-            row = session.get(SearchRow, name)
-            if row is None:
-                return None
-            return StoredSearch(
-                name=row.name,
-                spec=row.spec,
-                networks=row.networks,
-                job_ids=row.job_ids,
-                data=row.data,
-                versions=row.versions,
-                finished=row.finished_at is not None,
-            )
-
-        return self._run(find)
-
-    def search(self, name: str) -> StoredSearch:
-        """The search of this name; raises StoreError, naming the near names, where there is none."""
-        found = self.find_search(name)
+    def search(self, name: str, *, networks: bool = True) -> StoredSearch:
+        """What `find_search` finds; raises StoreError, naming the near names, where there is none."""
+        found = self.find_search(name, networks=networks)
         if found is None:
             names = self.search_names()
             near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
@@ -222,15 +205,17 @@ class Store:
 
     def _results(self, job_ids: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
         ids = list(job_ids)
+        return self._run(lambda session: read_results(session, ids))
 
-        def read(session: Session) -> list[tuple[str, dict[str, Any]]]:
-            return [
-                (job_id, result)
-                for some in _batched(ids, 500)
-                for job_id, result in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
-            ]
+    def figures(self, job_ids: Iterable[str]) -> dict[str, Figures]:
+        """The results of `results` in short, which is quicker to read."""
+        ids = list(job_ids)
+        return self._run(lambda session: read_figures(session, ids))
 
-        return self._run(read)
+    def test_figures(self, training_ids: Iterable[str]) -> dict[str, Figures]:
+        """What the weights of these trainings scored on test, by training, of those that were scored."""
+        ids = list(training_ids)
+        return self._run(lambda session: read_test_figures(session, ids))
 
     def job(self, job_id: str) -> Job:
         """A training or scoring that is in the store."""
@@ -252,7 +237,7 @@ class Store:
 
     def record_results(self, results: Iterable[tuple[AnyJob | RouteJob, JobResult | PruneResult]]) -> None:
         """Keep the results of jobs, in place of earlier ones, all in one transaction."""
-        rows = [_job_row(job, result) for job, result in results]
+        rows = [job_row(job, result) for job, result in results]
         if not rows:
             return
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
@@ -275,24 +260,3 @@ class Store:
         with clear_errors(self.shown):
             add = self._studies.adding(name, make_trial(trial, outcome))
         self._wait(add)
-
-
-def _job_row(job: AnyJob | RouteJob, result: JobResult | PruneResult) -> dict[str, Any]:
-    figures = result if isinstance(result, JobResult) else None
-    return {
-        "id": job.id,
-        "job": job.to_json(),
-        "result": result.to_json(),
-        "correct": figures and figures.correct,
-        "images": figures and figures.images,
-        "wall_seconds": result.wall_seconds,
-        "weights_sha256": figures and figures.weights_sha256,
-        "training_id": job.training().id if isinstance(job, Job) and job.kind == "test" else None,
-    }
-
-
-def _batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of at most `size` values; itertools.batched is of Python 3.12."""
-    iterator = iter(values)
-    while batch := list(islice(iterator, size)):
-        yield batch
