@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from dashboards.front import Front, ScoredNetwork
+from dashboards.front import Front
+from dashboards.scored import ScoredNetwork
 from trials.calibration import confidences
 from trials.job import JobResult, RouteFigures
 from trials.route_job import RouteJob

@@ -1,108 +1,23 @@
 """Which of the trained networks are worth having: the front, the base beside it, and the winner."""
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from statistics import mean, stdev
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from moocore import is_nondominated
 
+from dashboards.scored import Score, ScoredNetwork, mean_of
 from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST
 from trials.results import Figures
 from trials.store import SLACK, Store
 
 _COSTS = (*COSTS, MACS_WORST, LATENCY, LATENCY_WORST)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Accuracies by seed, each on so many images."""
-
-    by_seed: dict[int, float]
-    images: int
-
-    @property
-    def mean(self) -> float:
-        """Mean over seeds."""
-        return mean(self.by_seed.values())
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation over seeds; None for a single one."""
-        return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Mean, spread, seeds, and the images that each was scored on."""
-        by_seed = {str(seed): accuracy for seed, accuracy in self.by_seed.items()}
-        return {
-            "mean": self.mean,
-            "std": self.std,
-            "n": len(self.by_seed),
-            "images": self.images,
-            "by_seed": by_seed,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredNetwork:
-    """A network of a search with all it scored so far; slack is cost minus bound, `job_ids` are by seed.
-
-    `validation` is of the seeds that it was found with, `confirmed` of fresh ones. `test` is of the seeds of the
-    latter, where there are any.
-    """
-
-    id: str
-    method: str
-    resolution: int
-    costs: Mapping[str, float]
-    slack: Mapping[str, float]
-    validation: Score
-    confirmed: Score | None
-    test: Score | None
-    seconds: float
-    job_ids: dict[int, str]
-    choice: Mapping[str, int | float] = field(default_factory=dict)  # what its method chose
-    stages: tuple[str, ...] = ()  # of a dynamic network: the trained ones that it consists of, by id
-    family: str = ""  # its method's name in the spec; "" in stores from before
-    original: str = ""  # in a study, the id of the network that it is compared with; an original has its own
-
-    @property
-    def final(self) -> Score:
-        """What a winner is named by."""
-        return self.confirmed or self.validation
-
-    @property
-    def final_job_ids(self) -> dict[int, str]:
-        """The trainings whose weights are scored on test, by seed."""
-        return {seed: self.job_ids[seed] for seed in self.final.by_seed}
-
-    @property
-    def trained_ids(self) -> set[str]:
-        """The networks that are trained for it: itself, or what a dynamic one consists of."""
-        return set(self.stages) or {self.id}
-
-    @property
-    def feasible(self) -> bool:
-        """True when it keeps every bound."""
-        return all(slack <= 0 for slack in self.slack.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """What listings show of it; test figures where there are any."""
-        return {
-            "id": self.id,
-            "method": self.method,
-            "resolution": self.resolution,
-            **self.costs,
-            "feasible": self.feasible,
-            "validation_accuracy": self.validation.to_json(),
-            **({"confirmed_accuracy": self.confirmed.to_json()} if self.confirmed else {}),
-            "seconds": self.seconds,
-            **({"test_accuracy": self.test.to_json()} if self.test else {}),
-            **({"choice": dict(self.choice)} if self.choice else {}),
-            **({"stages": list(self.stages)} if self.stages else {}),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +74,23 @@ class Front:
 
 def read_front(store: Store, name: str) -> Front:
     """The front of a search as far as it has come; raises StoreError for an unknown name."""
+    with _no_collections():
+        return _read_front(store, name)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Tens of thousands of small objects are made, none in a circle: looking for such took a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_front(store: Store, name: str) -> Front:
     search = store.search(name, networks=False)
     train = search.spec["train"]
     seeds, fresh = train["seeds"], train.get("confirm", 0)
@@ -168,9 +100,12 @@ def read_front(store: Store, name: str) -> Front:
     trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") in others]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
     results = store.figures(trial["job_id"] for trial in done)
-    networks = _score_networks(done, results, seeds, fresh)
+    networks = [
+        _with_routed_test(store, network) if network.stages else network
+        for network in _score_networks(done, results, seeds, fresh)
+    ]
     settled = {trial["network_id"] for trial in trials if trial.get("settled")}
-    sound = [network for network in networks if network.feasible and not settled & network.trained_ids]
+    sound = [one for one in networks if one.feasible and not (settled and settled & one.trained_ids)]
     front = _non_dominated(sound, search.spec["objectives"])
     base = next((network for network in networks if network.method == "base"), None)
     judged = {one.id: one for one in (*([base] if base else []), *front) if not settled & one.trained_ids}
@@ -178,20 +113,17 @@ def read_front(store: Store, name: str) -> Front:
     is_study = search.spec.get("study") is not None  # whose networks have a budget each: none is the best of all
     winner = None if waiting or is_study else max(front, key=_rank, default=None)
     compares = any(method["name"] != "compensation" for method in search.spec["methods"])
-    study = [network for network in networks if network.original]
-    named = [network for network in (base, winner) if network is not None]
-    tests = _test_figures(store, [*named, *(networks if compares else study)])
     return Front(
         name=name,
         complete=search.finished,
-        base=base and _with_test(base, tests),
-        front=tuple(front),
-        winner=winner and _with_test(winner, tests),
+        base=base,
+        front=tuple(map(_untested, front)),
+        winner=winner,
         trained=len(networks),
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
-        study=tuple(_with_test(network, tests) for network in study),
-        networks=tuple(_with_test(network, tests) if compares else network for network in networks),
+        study=tuple(network for network in networks if network.original),
+        networks=tuple(networks if compares else map(_untested, networks)),
         compares=compares,
         data=search.data,
     )
@@ -234,22 +166,28 @@ def _score_networks(
 
 
 def _score_network(
-    by_seed: dict[int, dict[str, Any]], results: dict[str, Figures], seeds: int, fresh: int
+    by_seed: dict[int, dict[str, Any]], results: Mapping[str, Figures], seeds: int, fresh: int
 ) -> ScoredNetwork:
     attributes = by_seed[0]
+    costs, slack = _costs_and_slack(tuple(attributes))
+    if attributes.get("stages"):  # where images leave at several exits costs differ over seeds
+        means = {key: mean_of([trial[key] for trial in by_seed.values()]) for key in (*costs, *slack.values())}
+        attributes = attributes | means
     job_ids = {seed: by_seed[seed]["job_id"] for seed in sorted(by_seed)}
-    confirming = range(seeds, seeds + fresh)
-    confirmed = fresh > 0 and by_seed.keys() >= set(confirming)
+    found = {seed: results[job_id] for seed, job_id in job_ids.items()}
+    first = {seed: found[seed] for seed in range(seeds)}
+    later = {seed: found[seed] for seed in range(seeds, seeds + fresh) if seed in found} if fresh else {}
+    confirmed = fresh > 0 and len(later) == fresh
     return ScoredNetwork(
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
-        costs={name: _mean(by_seed, name) for name in _COSTS if name in attributes},
-        slack={key.removeprefix(SLACK): _mean(by_seed, key) for key in attributes if key.startswith(SLACK)},
-        validation=_score({seed: results[job_ids[seed]] for seed in range(seeds)}),
-        confirmed=_score({seed: results[job_ids[seed]] for seed in confirming}) if confirmed else None,
-        test=None,
-        seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
+        costs={name: attributes[name] for name in costs},
+        slack={name: attributes[key] for name, key in slack.items()},
+        validation=_score(first),
+        confirmed=_score(later) if confirmed else None,
+        test=_test_score(later if confirmed else first),
+        seconds=fmean([figures.wall_seconds for figures in found.values()]),
         job_ids=job_ids,
         choice=attributes.get("choice", {}),
         family=attributes.get("family", ""),
@@ -258,34 +196,41 @@ def _score_network(
     )
 
 
-def _mean(by_seed: Mapping[int, Mapping[str, Any]], name: str) -> float:
-    """Of a cost over seeds: they differ where images leave at several exits."""
-    values: list[float] = [trial[name] for trial in by_seed.values()]
-    return values[0] if len(set(values)) == 1 else mean(values)
+@cache
+def _costs_and_slack(names: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Which of a trial's attributes are costs, and which, by the bound, say how far below it they are."""
+    slack = {name.removeprefix(SLACK): name for name in names if name.startswith(SLACK)}
+    return [name for name in _COSTS if name in names], slack
 
 
-def _score(results: Mapping[int, Figures]) -> Score:
+def _score(found: Mapping[int, Figures]) -> Score:
     return Score(
-        by_seed={seed: result.accuracy for seed, result in results.items()},
-        images=next(iter(results.values())).images,
+        by_seed={seed: one.correct / one.images for seed, one in found.items()},
+        images=next(iter(found.values())).images,
     )
 
 
-def _test_figures(store: Store, networks: Sequence[ScoredNetwork]) -> dict[str, Figures]:
-    """What was found on test, by the training or operating point whose findings were scored there."""
-    trained, routed = (
-        [id_ for network in networks if bool(network.stages) is is_dynamic for id_ in network.final_job_ids.values()]
-        for is_dynamic in (False, True)
-    )
-    on_test = {id_: store.on_test(id_, result) for id_, result in store.results(routed).items()}
-    scored = store.figures(on_test.values())
-    return store.test_figures(trained) | {id_: scored[test] for id_, test in on_test.items() if test in scored}
+def _test_score(found: Mapping[int, Figures]) -> Score | None:
+    """Of the weights of these seeds, where all of them have been scored on test."""
+    by_seed = {seed: one.test_correct / one.test_images for seed, one in found.items() if one.test_images}
+    if len(by_seed) < len(found):
+        return None
+    return Score(by_seed=by_seed, images=next(iter(found.values())).test_images)
 
 
-def _with_test(network: ScoredNetwork, tests: Mapping[str, Figures]) -> ScoredNetwork:
-    """The network with its test accuracies, where the weights of every seed have been scored."""
-    found = {seed: tests[job_id] for seed, job_id in network.final_job_ids.items() if job_id in tests}
-    return replace(network, test=_score(found)) if len(found) == len(network.final_job_ids) else network
+def _with_routed_test(store: Store, network: ScoredNetwork) -> ScoredNetwork:
+    """A dynamic network with its test accuracies, where all of its operating points were scored there."""
+    results = store.results(network.final_job_ids.values())
+    on_test = {seed: store.on_test(id_, results[id_]) for seed, id_ in network.final_job_ids.items()}
+    found = store.figures(on_test.values())
+    if len(found) < len(on_test):
+        return network
+    return replace(network, test=_score({seed: found[id_] for seed, id_ in on_test.items()}))
+
+
+def _untested(network: ScoredNetwork) -> ScoredNetwork:
+    """What is listed of a network that was only scored on test because it is the base or the winner, too."""
+    return network if network.test is None else replace(network, test=None)
 
 
 def _non_dominated(networks: list[ScoredNetwork], objectives: Sequence[str]) -> list[ScoredNetwork]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dashboards.front import Front, ScoredNetwork
+from dashboards.front import Front
+from dashboards.scored import ScoredNetwork
 from search_spaces import COSTS
 from search_spaces.feeding import WAYS
 

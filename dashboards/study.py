@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from dashboards.front import ScoredNetwork
+from dashboards.scored import ScoredNetwork
 
 
 @dataclass(frozen=True, kw_only=True)

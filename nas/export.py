@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from dashboards import Front, ScoredNetwork, read_front
-from dashboards.front import Score
+from dashboards.scored import Score
 from nas.export_dynamic import build_dynamic, count_dynamic, read_parts
 from nas.export_format import (
     FORMAT_VERSION,

@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 
 from optuna.storages import BaseStorage
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from trials.artifacts import ARTIFACTS, FolderArtifacts
@@ -29,11 +28,11 @@ from trials.database import (
     wait_for,
     wait_seconds,
 )
-from trials.job import AnyJob, Job, JobFailure, JobResult
+from trials.job import Job, JobFailure, JobResult
 from trials.migrate import open_engine, schema_lock, upgrade
 from trials.prune_job import PruneResult
 from trials.records import StoredSearch, TrialRecord
-from trials.results import Figures, job_row, read_figures, read_results, read_test_figures
+from trials.results import Figures, Recorded, read_figures, read_results, write_results
 from trials.route_job import RouteJob
 from trials.schema import JobRow, SearchRow
 from trials.settings import find_folder, settle_folder
@@ -208,14 +207,9 @@ class Store:
         return self._run(lambda session: read_results(session, ids))
 
     def figures(self, job_ids: Iterable[str]) -> dict[str, Figures]:
-        """The results of `results` in short, which is quicker to read."""
+        """The results of `results` in short, with those on test of the same weights: quicker to read."""
         ids = list(job_ids)
         return self._run(lambda session: read_figures(session, ids))
-
-    def test_figures(self, training_ids: Iterable[str]) -> dict[str, Figures]:
-        """What the weights of these trainings scored on test, by training, of those that were scored."""
-        ids = list(training_ids)
-        return self._run(lambda session: read_test_figures(session, ids))
 
     def job(self, job_id: str) -> Job:
         """A training or scoring that is in the store."""
@@ -235,15 +229,10 @@ class Store:
     def _job(self, job_id: str) -> dict[str, Any]:
         return self._run(lambda session: session.get_one(JobRow, job_id).job)
 
-    def record_results(self, results: Iterable[tuple[AnyJob | RouteJob, JobResult | PruneResult]]) -> None:
+    def record_results(self, results: Iterable[Recorded]) -> None:
         """Keep the results of jobs, in place of earlier ones, all in one transaction."""
-        rows = [job_row(job, result) for job, result in results]
-        if not rows:
-            return
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        new = insert(JobRow)
-        kept = {name: new.excluded[name] for name in rows[0] if name != "id"}
-        self._run(lambda session: session.execute(new.on_conflict_do_update(index_elements=["id"], set_=kept), rows))
+        recorded = list(results)
+        self._run(lambda session: write_results(session, recorded))
 
     def trials(self, name: str) -> list[dict[str, Any]]:
         """Attributes of the trials that we added to a search, in that order; of a failed one, `failure`.

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.front import Score, ScoredNetwork, _non_dominated, _rank
+from dashboards.front import _non_dominated, _rank
+from dashboards.scored import Score, ScoredNetwork
 
 
 def network(number: int, accuracy: float, macs: int) -> ScoredNetwork:

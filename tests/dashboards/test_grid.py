@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from dashboards.front import Front, Score, ScoredNetwork
+from dashboards.front import Front
 from dashboards.grid import grid_figure
 from dashboards.grid_points import GridPoint, cell_text, grid_points, grid_tables, said_scores
+from dashboards.scored import Score, ScoredNetwork
 from search_spaces import COSTS, Architecture, count_cost
 from search_spaces.feeding import WAYS, feed
 from search_spaces.widths import scale_widths

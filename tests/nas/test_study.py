@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dashboards import make_study_rows, read_front
-from dashboards.front import Score, ScoredNetwork
+from dashboards.scored import Score, ScoredNetwork
 from nas.method_spec import CompensationSpec
 from nas.plan import make_plan
 from nas.search import Search

@@ -89,11 +89,7 @@ def test_figures_are_results_in_short(store: Store) -> None:
     found = [replace(RESULT, correct=90 + seed, weights_sha256=f"{seed:064x}") for seed in range(3)]
     store.record_results(zip(jobs, found, strict=True))
     ids = [job.id for job in jobs]
-    assert {id_: one.accuracy for id_, one in store.figures([*ids, "unknown"]).items()} == {
-        id_: result.accuracy for id_, result in store.results(ids).items()
-    }
-    assert store.figures(ids)[ids[1]] == (91, 100, 2.5, f"{1:064x}")
-    assert store.test_figures(ids) == {}
+    assert store.figures([*ids, "unknown"]) == {id_: (90 + seed, 100, 2.5, 0, 0) for seed, id_ in enumerate(ids)}
     for job, result in zip(jobs[:2], found, strict=False):
         store.record_results(
             [
@@ -101,10 +97,11 @@ def test_figures_are_results_in_short(store: Store) -> None:
                 (job.scores_on("test", result.weights_sha256), replace(result, correct=7)),  # no figure on test
             ]
         )
-    assert {id_: one.correct for id_, one in store.test_figures(ids).items()} == {ids[0]: 50, ids[1]: 50}
+    assert [store.figures(ids)[id_][3:] for id_ in ids] == [(50, 100), (50, 100), (0, 0)]
     store.record_results([(jobs[0], replace(found[0], weights_sha256="f" * 64))])  # made again: other weights
-    assert set(store.test_figures(ids)) == {ids[1]}
+    assert [store.figures(ids)[id_][3:] for id_ in ids] == [(0, 0), (50, 100), (0, 0)]
     assert store.on_test(ids[1], found[1]) == jobs[1].scored_on_test(found[1].weights_sha256).id
+    assert store.figures(str(number) for number in range(70_000)) == {}
 
 
 def test_search_without_its_networks(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""A table of settings; what the front reads of a job's result in columns of their own."""
+"""A table of settings; what the front reads of a job's result in a table of its own."""
 
 from typing import Any
 
@@ -14,44 +14,39 @@ depends_on = None
 
 NUMBERS_VERSION = 2  # of all jobs from before this revision
 BATCH = 500
+FIGURES = ("correct", "images", "wall_seconds", "weights_sha256")
 
 
 def upgrade() -> None:
-    """Add them and fill them from the results."""
+    """Make them, and take the figures from the results."""
     op.create_table(
         "nas_settings",
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("value", sa.String(), nullable=False),
     )
-    op.add_column("nas_jobs", sa.Column("correct", sa.Integer(), nullable=True))
-    op.add_column("nas_jobs", sa.Column("images", sa.Integer(), nullable=True))
-    op.add_column("nas_jobs", sa.Column("wall_seconds", sa.Double(), nullable=True))
-    op.add_column("nas_jobs", sa.Column("weights_sha256", sa.String(64), nullable=True))
-    op.add_column("nas_jobs", sa.Column("training_id", sa.String(16), nullable=True))
-    op.create_index("ix_nas_jobs_training_id", "nas_jobs", ["training_id"])
+    op.create_table(
+        "nas_figures",
+        sa.Column("id", sa.String(16), sa.ForeignKey("nas_jobs.id"), primary_key=True),
+        sa.Column("correct", sa.Integer(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
+        sa.Column("wall_seconds", sa.Double(), nullable=False),
+        sa.Column("weights_sha256", sa.String(64), nullable=False),
+        sa.Column("training_id", sa.String(16), nullable=True),
+    )
+    op.create_index("ix_nas_figures_training_id", "nas_figures", ["training_id"])
     _fill()
     op.execute(sa.table("nas_schema", sa.column("version")).update().values(version=3))
 
 
 def _fill() -> None:
     connection, last = op.get_bind(), ""
-    jobs = sa.table(
-        "nas_jobs",
-        sa.column("id", sa.String),
-        sa.column("job", sa.JSON),
-        sa.column("result", sa.JSON),
-        *(sa.column(name) for name in ("correct", "images", "wall_seconds", "weights_sha256", "training_id")),
-    )
-    query = sa.select(jobs.c.id, jobs.c.job, jobs.c.result).order_by(jobs.c.id).limit(BATCH)
-    change = jobs.update().where(jobs.c.id == sa.bindparam("of"))
+    jobs = sa.table("nas_jobs", sa.column("id"), sa.column("job", sa.JSON), sa.column("result", sa.JSON))
+    figures = sa.table("nas_figures", *(sa.column(name) for name in ("id", *FIGURES, "training_id")))
+    query = sa.select(jobs).order_by(jobs.c.id).limit(BATCH)
     while rows := connection.execute(query.where(jobs.c.id > last)).all():
-        connection.execute(
-            change.values({name: sa.bindparam(f"new_{name}") for name in _figures({}, {})}),
-            [
-                {"of": id_, **{f"new_{name}": value for name, value in _figures(job, result).items()}}
-                for id_, job, result in rows
-            ],
-        )
+        found = [{"id": id_, **_figures(job, result)} for id_, job, result in rows if "correct" in result]
+        if found:
+            connection.execute(figures.insert(), found)
         last = rows[-1].id
 
 
@@ -60,5 +55,4 @@ def _figures(job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     if job.get("kind") == "test":  # of a training; routes are scored by jobs of kind route
         plain = {key: value for key, value in job.items() if key not in ("until", "split")}
         training = content_id({"numbers_version": NUMBERS_VERSION, **plain, "kind": "train", "weights_sha256": ""})
-    found = {name: result.get(name) for name in ("correct", "images", "wall_seconds", "weights_sha256")}
-    return {**found, "training_id": training}
+    return {**{name: result[name] for name in FIGURES}, "training_id": training}
