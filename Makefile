@@ -24,6 +24,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.prune 0.5
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.kernels
 

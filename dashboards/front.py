@@ -1,18 +1,21 @@
 """Which of the trained networks are worth having: the front, the base beside it, and the winner."""
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from statistics import mean
+from functools import cache
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from moocore import is_nondominated
 
-from dashboards.scored import Score, ScoredNetwork
+from dashboards.scored import Score, ScoredNetwork, mean_of
 from dashboards.study import make_study_rows
 from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST
-from trials.job import JobResult
+from trials.results import Figures
 from trials.store import SLACK, Store
 
 _COSTS = (*COSTS, MACS_WORST, LATENCY, LATENCY_WORST)
@@ -73,7 +76,24 @@ class Front:
 
 def read_front(store: Store, name: str) -> Front:
     """The front of a search as far as it has come; raises StoreError for an unknown name."""
-    search = store.search(name)
+    with _no_collections():
+        return _read_front(store, name)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Tens of thousands of small objects are made, none in a circle: looking for such took a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_front(store: Store, name: str) -> Front:
+    search = store.search(name, networks=False)
     train = search.spec["train"]
     seeds, fresh = train["seeds"], train.get("confirm", 0)
     job_ids = set(search.job_ids)
@@ -81,10 +101,13 @@ def read_front(store: Store, name: str) -> Front:
     others = ("prune", "route")
     trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") in others]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
-    results = store.results(trial["job_id"] for trial in done)
-    networks = _score_networks(done, results, seeds, fresh)
+    results = store.figures(trial["job_id"] for trial in done)
+    networks = [
+        _with_routed_test(store, network) if network.stages else network
+        for network in _score_networks(done, results, seeds, fresh)
+    ]
     settled = {trial["network_id"] for trial in trials if trial.get("settled")}
-    sound = [network for network in networks if network.feasible and not settled & network.trained_ids]
+    sound = [one for one in networks if one.feasible and not (settled and settled & one.trained_ids)]
     front = _non_dominated(sound, search.spec["objectives"])
     base = next((network for network in networks if network.method == "base"), None)
     judged = {one.id: one for one in (*([base] if base else []), *front) if not settled & one.trained_ids}
@@ -95,14 +118,14 @@ def read_front(store: Store, name: str) -> Front:
     return Front(
         name=name,
         complete=search.finished,
-        base=base and _with_test(store, base, results),
-        front=tuple(front),
-        winner=winner and _with_test(store, winner, results),
+        base=base,
+        front=tuple(map(_untested, front)),
+        winner=winner,
         trained=len(networks),
         unconfirmed=tuple(waiting),
         failed=_failed(trials),
-        study=tuple(_with_test(store, network, results) for network in networks if network.original),
-        networks=tuple(_with_test(store, network, results) if compares else network for network in networks),
+        study=tuple(network for network in networks if network.original),
+        networks=tuple(networks if compares else map(_untested, networks)),
         compares=compares,
         data=search.data,
     )
@@ -131,7 +154,7 @@ def _rank(network: ScoredNetwork) -> tuple[float, float, str]:
 
 
 def _score_networks(
-    trials: Sequence[dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+    trials: Sequence[dict[str, Any]], results: dict[str, Figures], seeds: int, fresh: int
 ) -> list[ScoredNetwork]:
     """One entry a network whose first seeds are all trained, in the order of their first trials."""
     by_network: defaultdict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
@@ -145,22 +168,28 @@ def _score_networks(
 
 
 def _score_network(
-    by_seed: dict[int, dict[str, Any]], results: dict[str, JobResult], seeds: int, fresh: int
+    by_seed: dict[int, dict[str, Any]], results: Mapping[str, Figures], seeds: int, fresh: int
 ) -> ScoredNetwork:
     attributes = by_seed[0]
+    costs, slack = _costs_and_slack(tuple(attributes))
+    if attributes.get("stages"):  # where images leave at several exits costs differ over seeds
+        means = {key: mean_of([trial[key] for trial in by_seed.values()]) for key in (*costs, *slack.values())}
+        attributes = attributes | means
     job_ids = {seed: by_seed[seed]["job_id"] for seed in sorted(by_seed)}
-    confirming = range(seeds, seeds + fresh)
-    confirmed = fresh > 0 and by_seed.keys() >= set(confirming)
+    found = {seed: results[job_id] for seed, job_id in job_ids.items()}
+    first = {seed: found[seed] for seed in range(seeds)}
+    later = {seed: found[seed] for seed in range(seeds, seeds + fresh) if seed in found} if fresh else {}
+    confirmed = fresh > 0 and len(later) == fresh
     return ScoredNetwork(
         id=attributes["network_id"],
         method=attributes["method"],
         resolution=attributes["resolution"],
-        costs={name: _mean(by_seed, name) for name in _COSTS if name in attributes},
-        slack={key.removeprefix(SLACK): _mean(by_seed, key) for key in attributes if key.startswith(SLACK)},
-        validation=_score({seed: results[job_ids[seed]] for seed in range(seeds)}),
-        confirmed=_score({seed: results[job_ids[seed]] for seed in confirming}) if confirmed else None,
-        test=None,
-        seconds=mean(results[job_id].wall_seconds for job_id in job_ids.values()),
+        costs={name: attributes[name] for name in costs},
+        slack={name: attributes[key] for name, key in slack.items()},
+        validation=_score(first),
+        confirmed=_score(later) if confirmed else None,
+        test=_test_score(later if confirmed else first),
+        seconds=fmean([figures.wall_seconds for figures in found.values()]),
         job_ids=job_ids,
         choice=attributes.get("choice", {}),
         family=attributes.get("family", ""),
@@ -169,26 +198,41 @@ def _score_network(
     )
 
 
-def _mean(by_seed: Mapping[int, Mapping[str, Any]], name: str) -> float:
-    """Of a cost over seeds: they differ where images leave at several exits."""
-    values: list[float] = [trial[name] for trial in by_seed.values()]
-    return values[0] if len(set(values)) == 1 else mean(values)
+@cache
+def _costs_and_slack(names: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Which of a trial's attributes are costs, and which, by the bound, say how far below it they are."""
+    slack = {name.removeprefix(SLACK): name for name in names if name.startswith(SLACK)}
+    return [name for name in _COSTS if name in names], slack
 
 
-def _score(results: Mapping[int, JobResult]) -> Score:
+def _score(found: Mapping[int, Figures]) -> Score:
     return Score(
-        by_seed={seed: result.accuracy for seed, result in results.items()},
-        images=next(iter(results.values())).images,
+        by_seed={seed: one.correct / one.images for seed, one in found.items()},
+        images=next(iter(found.values())).images,
     )
 
 
-def _with_test(store: Store, network: ScoredNetwork, results: dict[str, JobResult]) -> ScoredNetwork:
-    """The network with its test accuracies, where the weights of every seed have been scored."""
-    tests = {seed: store.on_test(job_id, results[job_id]) for seed, job_id in network.final_job_ids.items()}
-    scored = store.results(tests.values())
-    if len(scored) < len(tests):
+def _test_score(found: Mapping[int, Figures]) -> Score | None:
+    """Of the weights of these seeds, where all of them have been scored on test."""
+    by_seed = {seed: one.test_correct / one.test_images for seed, one in found.items() if one.test_images}
+    if len(by_seed) < len(found):
+        return None
+    return Score(by_seed=by_seed, images=next(iter(found.values())).test_images)
+
+
+def _with_routed_test(store: Store, network: ScoredNetwork) -> ScoredNetwork:
+    """A dynamic network with its test accuracies, where all of its operating points were scored there."""
+    results = store.results(network.final_job_ids.values())
+    on_test = {seed: store.on_test(id_, results[id_]) for seed, id_ in network.final_job_ids.items()}
+    found = store.figures(on_test.values())
+    if len(found) < len(on_test):
         return network
-    return replace(network, test=_score({seed: scored[job_id] for seed, job_id in tests.items()}))
+    return replace(network, test=_score({seed: found[id_] for seed, id_ in on_test.items()}))
+
+
+def _untested(network: ScoredNetwork) -> ScoredNetwork:
+    """What is listed of a network that was only scored on test because it is the base or the winner, too."""
+    return network if network.test is None else replace(network, test=None)
 
 
 def _non_dominated(networks: list[ScoredNetwork], objectives: Sequence[str]) -> list[ScoredNetwork]:

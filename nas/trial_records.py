@@ -80,5 +80,5 @@ def spans_of(networks: list[Candidate], spec: Spec) -> dict[str, list[int | floa
     rows = [params_of(network) for network in networks]
     names = dict.fromkeys(name for row in rows for name in row)
     later = [method.name for method in spec.methods if isinstance(method, (*PRUNING_METHODS, *DYNAMIC_METHODS))]
-    spans = {name: [row[name] for row in rows if name in row] for name in names}
+    spans = {name: list(dict.fromkeys(row[name] for row in rows if name in row)) for name in names}
     return {**spans, "method": [*spans["method"], *later]}

@@ -41,7 +41,8 @@ TORCH = (  # of search_spaces
     "search_spaces/torchvision_networks.py",
     "search_spaces/trace/",
 )
-LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
+LAZY = {  # where torch, torchvision, Ray or fsspec is loaded by what needs it alone
+    "trials/folders.py",
     "trials/torchvision_source.py",
     "trials/loop.py",
     "trials/precision.py",

@@ -11,12 +11,13 @@ from typing import Any
 
 from search_spaces import NasError
 from trials.folders import is_remote
+from trials.job import HaltingError
 from trials.urls import hide_passwords
 
 _LISTED_BY_PREFIX = {"s3", "s3a", "gs", "gcs"}
 
 
-class FilesError(NasError):
+class FilesError(HaltingError):
     """Files that cannot be written."""
 
 

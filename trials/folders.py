@@ -3,9 +3,6 @@
 from pathlib import Path, PurePath
 from typing import cast
 
-from fsspec import available_protocols
-from upath import UPath
-
 from search_spaces import NasError
 from trials.urls import has_password, hide_passwords
 
@@ -32,6 +29,9 @@ def open_path(text: str) -> Path:
             f"a URL of files must hold no password, but {hide_passwords(text)} does; give it by the environment, as "
             f"FSSPEC_{protocol.upper()}_PASSWORD"
         )
+    from fsspec import available_protocols  # a twentieth of a second, for URLs alone
+    from upath import UPath
+
     if protocol not in available_protocols():
         raise FolderError(f"files must be on a disk or at a URL that fsspec knows, but it knows no {protocol}://")
     if protocol == "memory":

@@ -4,15 +4,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from search_spaces import Architecture, content_id, one_line
+from search_spaces import Architecture, NasError, content_id, one_line
 from trials.data import DataSettings, SplitName
-from trials.files import FilesError
 from trials.prune_job import PruneJob, PruneResult
 from trials.recipe import Recipe
 
 Kind = Literal["train", "test", "scores"]
 # Raise it when the training code changes what a job's numbers are: stored results are then not taken for new ones.
 NUMBERS_VERSION = 2
+
+
+class HaltingError(NasError):
+    """What keeps a job from its result though nothing is wrong with the job, as a full disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +189,7 @@ class JobFailure:
     @staticmethod
     def of(error: Exception, *, settled: bool) -> "JobFailure":
         """What an error says, with its type."""
-        if isinstance(error, FilesError):
+        if isinstance(error, HaltingError):
             return JobFailure(message=one_line(str(error))[:500], halts=True)
         return JobFailure(message=one_line(f"{type(error).__name__}: {error}")[:500], settled=settled)
 

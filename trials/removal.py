@@ -12,7 +12,7 @@ from search_spaces import content_id
 from trials.database import clear_errors
 from trials.files import list_files, remove_file
 from trials.job import NUMBERS_VERSION
-from trials.schema import JobRow, SearchRow
+from trials.schema import FigureRow, JobRow, SearchRow
 from trials.store import Store
 
 
@@ -36,6 +36,7 @@ def remove_search(store: Store, name: str) -> int:
             remove_file(path)
         with Session(engine) as session, session.begin():
             for some in _some(sorted(gone), 500):  # a statement takes a limited number of values
+                session.execute(delete(FigureRow).where(FigureRow.id.in_(some)))
                 session.execute(delete(JobRow).where(JobRow.id.in_(some)))
         with suppress(KeyError):  # killed before it made its study, or while it was removed
             store.optuna_storage.delete_study(store.optuna_storage.get_study_id_from_name(name))

@@ -6,7 +6,7 @@ A change here needs a revision in `trials/migrations/versions` (docs/architectur
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Double, String
+from sqlalchemy import JSON, Double, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -44,18 +44,22 @@ class SearchRow(Table):
 
 
 class JobRow(Table):
-    """A job and what it found, by content id: searches share it.
-
-    The columns from `correct` on repeat what the front reads of the result, so that it need not read all of it.
-    """
+    """A job and what it found, by content id: searches share it."""
 
     __tablename__ = "nas_jobs"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     job: Mapped[dict[str, Any]] = mapped_column(JSON)
     result: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(default=datetime.now)
-    correct: Mapped[int | None]  # none of a pruning
-    images: Mapped[int | None]
-    wall_seconds: Mapped[float | None] = mapped_column(Double)
-    weights_sha256: Mapped[str | None] = mapped_column(String(64))
+
+
+class FigureRow(Table):
+    """What a front reads of a job's result, prunings excepted: rows of `nas_jobs` are long."""
+
+    __tablename__ = "nas_figures"
+    id: Mapped[str] = mapped_column(ForeignKey(JobRow.id), primary_key=True)
+    correct: Mapped[int]
+    images: Mapped[int]
+    wall_seconds: Mapped[float] = mapped_column(Double)
+    weights_sha256: Mapped[str] = mapped_column(String(64))
     training_id: Mapped[str | None] = mapped_column(String(16), index=True)  # whose weights it scores on test

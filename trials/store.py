@@ -5,18 +5,16 @@ transaction; after a crash between the two the next run adds the trials that are
 database did not answer is made again, as a whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from optuna.storages import BaseStorage
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from trials.artifacts import ARTIFACTS, FolderArtifacts
@@ -30,33 +28,19 @@ from trials.database import (
     wait_for,
     wait_seconds,
 )
-from trials.job import AnyJob, Job, JobFailure, JobResult
+from trials.job import Job, JobFailure, JobResult
 from trials.migrate import open_engine, schema_lock, upgrade
 from trials.prune_job import PruneResult
 from trials.records import StoredSearch, TrialRecord
+from trials.results import Figures, Recorded, read_figures, read_results, write_results
 from trials.route_job import RouteJob
 from trials.schema import JobRow, SearchRow
 from trials.settings import find_folder, settle_folder
 from trials.studies import SLACK, Studies, make_trial, read_attributes, read_names
 
-__all__ = ["SLACK", "DatabaseGone", "Figures", "Store", "StoreError", "StoredSearch", "TrialRecord"]
+__all__ = ["SLACK", "DatabaseGone", "Store", "StoreError", "StoredSearch", "TrialRecord"]
 
 _T = TypeVar("_T")
-_MOST_VALUES = 5000  # in a statement: SQLite takes 32,766, PostgreSQL twice as many
-
-
-class Figures(NamedTuple):
-    """What a job found, in short: of `images`, `correct` are right."""
-
-    correct: int
-    images: int
-    wall_seconds: float
-    weights_sha256: str
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the images whose class was found."""
-        return self.correct / self.images
 
 
 class Store:
@@ -183,28 +167,26 @@ class Store:
         """All searches, the newest first."""
         return self._run(read_names)
 
-    def find_search(self, name: str) -> StoredSearch | None:
-        """The search of this name, or None."""
+    def find_search(self, name: str, *, networks: bool = True) -> StoredSearch | None:
+        """The search of this name, or None; its networks, which may be many megabytes, only where they are wanted."""
+        columns = [SearchRow.spec, SearchRow.job_ids, SearchRow.data, SearchRow.versions, SearchRow.finished_at]
+        query = select(*columns, *([SearchRow.networks] if networks else [])).where(SearchRow.name == name)
+        row = self._run(lambda session: session.execute(query).one_or_none())
+        if row is None:
+            return None
+        return StoredSearch(
+            name=name,
+            spec=row.spec,
+            networks=row.networks if networks else [],
+            job_ids=row.job_ids,
+            data=row.data,
+            versions=row.versions,
+            finished=row.finished_at is not None,
+        )
 
-        def find(session: Session) -> StoredSearch | None:
-            row = session.get(SearchRow, name)
-            if row is None:
-                return None
-            return StoredSearch(
-                name=row.name,
-                spec=row.spec,
-                networks=row.networks,
-                job_ids=row.job_ids,
-                data=row.data,
-                versions=row.versions,
-                finished=row.finished_at is not None,
-            )
-
-        return self._run(find)
-
-    def search(self, name: str) -> StoredSearch:
-        """The search of this name; raises StoreError, naming the near names, where there is none."""
-        found = self.find_search(name)
+    def search(self, name: str, *, networks: bool = True) -> StoredSearch:
+        """What `find_search` finds; raises StoreError, naming the near names, where there is none."""
+        found = self.find_search(name, networks=networks)
         if found is None:
             names = self.search_names()
             near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
@@ -222,15 +204,12 @@ class Store:
 
     def _results(self, job_ids: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
         ids = list(job_ids)
+        return self._run(lambda session: read_results(session, ids))
 
-        def read(session: Session) -> list[tuple[str, dict[str, Any]]]:
-            return [
-                (job_id, result)
-                for some in _batched(ids, 500)
-                for job_id, result in session.execute(select(JobRow.id, JobRow.result).where(JobRow.id.in_(some)))
-            ]
-
-        return self._run(read)
+    def figures(self, job_ids: Iterable[str]) -> dict[str, Figures]:
+        """The results of `results` in short, with those on test of the same weights: quicker to read."""
+        ids = list(job_ids)
+        return self._run(lambda session: read_figures(session, ids))
 
     def job(self, job_id: str) -> Job:
         """A training or scoring that is in the store."""
@@ -250,15 +229,10 @@ class Store:
     def _job(self, job_id: str) -> dict[str, Any]:
         return self._run(lambda session: session.get_one(JobRow, job_id).job)
 
-    def record_results(self, results: Iterable[tuple[AnyJob | RouteJob, JobResult | PruneResult]]) -> None:
+    def record_results(self, results: Iterable[Recorded]) -> None:
         """Keep the results of jobs, in place of earlier ones, all in one transaction."""
-        rows = [_job_row(job, result) for job, result in results]
-        if not rows:
-            return
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        new = insert(JobRow)
-        kept = {name: new.excluded[name] for name in rows[0] if name != "id"}
-        self._run(lambda session: session.execute(new.on_conflict_do_update(index_elements=["id"], set_=kept), rows))
+        recorded = list(results)
+        self._run(lambda session: write_results(session, recorded))
 
     def trials(self, name: str) -> list[dict[str, Any]]:
         """Attributes of the trials that we added to a search, in that order; of a failed one, `failure`.
@@ -275,24 +249,3 @@ class Store:
         with clear_errors(self.shown):
             add = self._studies.adding(name, make_trial(trial, outcome))
         self._wait(add)
-
-
-def _job_row(job: AnyJob | RouteJob, result: JobResult | PruneResult) -> dict[str, Any]:
-    figures = result if isinstance(result, JobResult) else None
-    return {
-        "id": job.id,
-        "job": job.to_json(),
-        "result": result.to_json(),
-        "correct": figures and figures.correct,
-        "images": figures and figures.images,
-        "wall_seconds": result.wall_seconds,
-        "weights_sha256": figures and figures.weights_sha256,
-        "training_id": job.training().id if isinstance(job, Job) and job.kind == "test" else None,
-    }
-
-
-def _batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of at most `size` values; itertools.batched is of Python 3.12."""
-    iterator = iter(values)
-    while batch := list(islice(iterator, size)):
-        yield batch

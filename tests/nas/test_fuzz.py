@@ -290,7 +290,7 @@ def test_names(store: Store, tmp_path_factory: pytest.TempPathFactory, name: str
         assert found == name
         assert not set(name) & set("/\\\0:")
     assert not told or told.startswith("small: name ")
-    storage = f"sqlite:///{store.path.resolve()}"
+    storage = str(store.engines[0].url)
     status, out, errors = command("front", "--storage", storage, "--", name)
     assert (status == 0) == (name == "small")
     assert name == "small" or (out == "" and errors.count("\n") == 1)

@@ -64,7 +64,7 @@ def test_database_of_version_2_is_taken_over(version_2: str) -> None:
         assert [trial["job_id"] for trial in store.trials("a")] == [job.id, "x"]
         assert store.trials("a")[1]["failure"] == "the loss must stay finite"
         with store.engines[0].connect() as connection:
-            rows = connection.execute(text("SELECT training_id, correct, images, wall_seconds FROM nas_jobs"))
+            rows = connection.execute(text("SELECT training_id, correct, images, wall_seconds FROM nas_figures"))
             assert set(rows) == {(None, 90, 100, 2.5), (job.id, 17, 20, 0.5)}
             # what an older program, which knows no revisions, reads and refuses
             assert connection.scalar(text("SELECT version FROM nas_schema")) == 3

@@ -84,6 +84,30 @@ def test_results_are_by_job_id(store: Store) -> None:
     assert store.results(str(number) for number in range(1200)) == {}
 
 
+def test_figures_are_results_in_short(store: Store) -> None:
+    jobs = [replace(make_job(), seed=seed) for seed in range(3)]
+    found = [replace(RESULT, correct=90 + seed, weights_sha256=f"{seed:064x}") for seed in range(3)]
+    store.record_results(zip(jobs, found, strict=True))
+    ids = [job.id for job in jobs]
+    assert store.figures([*ids, "unknown"]) == {id_: (90 + seed, 100, 2.5, 0, 0) for seed, id_ in enumerate(ids)}
+    for job, result in zip(jobs[:2], found, strict=False):
+        store.record_results(
+            [
+                (job.scored_on_test(result.weights_sha256), replace(result, correct=50)),
+                (job.scores_on("test", result.weights_sha256), replace(result, correct=7)),  # no figure on test
+            ]
+        )
+    assert [store.figures(ids)[id_][3:] for id_ in ids] == [(50, 100), (50, 100), (0, 0)]
+    store.record_results([(jobs[0], replace(found[0], weights_sha256="f" * 64))])  # made again: other weights
+    assert [store.figures(ids)[id_][3:] for id_ in ids] == [(0, 0), (50, 100), (0, 0)]
+    assert store.on_test(ids[1], found[1]) == jobs[1].scored_on_test(found[1].weights_sha256).id
+    assert store.figures(str(number) for number in range(70_000)) == {}
+
+
+def test_search_without_its_networks(store: Store) -> None:
+    assert store.search("a", networks=False) == replace(SEARCH, networks=[])
+
+
 def test_trials_are_optunas(store: Store, load: Load) -> None:
     store.record_trial("a", record(), RESULT)
     study = load()
@@ -119,6 +143,20 @@ def test_failure_is_a_failed_trial(store: Store, load: Load) -> None:
     assert trial.user_attrs["failure"] == "the loss must stay finite"
     assert trial.user_attrs["settled"] is False
     assert [attributes["failure"] for attributes in store.trials("a")] == ["the loss must stay finite"]
+
+
+def test_attributes_are_those_that_optuna_shows(store: Store, load: Load) -> None:
+    outcomes = (RESULT, JobFailure(message="the loss must stay finite"), None)
+    for number, outcome in enumerate(outcomes):
+        attributes = {"job_id": f"j{number}", "macs": 1000, "choice": {"width": 0.1 + 0.2}, "name": "ü\x00'"}
+        store.record_trial("a", replace(record(), attributes=attributes, rungs={2: 0.5}), outcome)
+    study = load()
+    assert store.trials("a") == [trial.user_attrs for trial in study.trials]
+    older = optuna.create_trial(values=[0.5, 1.0], user_attrs={"job_id": "older", "macs": 7})  # as before revisions
+    study.add_trial(older)
+    assert store.trials("a")[-1] == {"job_id": "older", "macs": 7}
+    optuna.delete_study(study_name="a", storage=study._storage)
+    assert store.trials("a") == []
 
 
 def test_trials_of_others_are_passed_over(store: Store, load: Load) -> None:
