@@ -37,6 +37,10 @@ class Held:
         """A line for `nas logs`."""
         self._beat.say(line)
 
+    def say_fault(self, line: str) -> None:
+        """The same of what went wrong and was survived; `nas status` shows the last one."""
+        self._beat.say_fault(line)
+
     def update(self, progress: Progress) -> None:
         """Where the search stands; a line for each tenth."""
         shown = progress.to_json()

@@ -1,12 +1,12 @@
 """Where a search stands, as the search tells those who show it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nas.problem import Candidate
 from nas.tables import duration
-from trials.job import Job, JobResult
+from trials.job import AnyJob, Job, JobResult
 
 Stage = Literal["training", "racing", "confirming"]
 
@@ -70,6 +70,17 @@ def time_left(shown: dict[str, Any]) -> str:
     if shown["pruning"]:
         return f"pruning: {shown['pruning']}"
     return "" if shown["seconds_left"] is None else f"{duration(shown['seconds_left'])} left"
+
+
+def failure_line(job: AnyJob, why: str) -> str:
+    """A job without a result, and why."""
+    return f"{job.kind}, seed {job.seed} at {job.architecture.resolution} px: {why}"
+
+
+def damage_line(files: Set[str]) -> str:
+    """Weights that are not as they were kept."""
+    count = "1 training is" if len(files) == 1 else f"{len(files)} trainings are"
+    return f"{count} run again, as weights are missing or damaged: {', '.join(sorted(files)[:3])}"
 
 
 def say_smaller_batches(job: Job, result: JobResult, say: Callable[[str], None]) -> None:

@@ -10,8 +10,8 @@ from rich.console import Console
 from dashboards import Front, read_front
 from nas.hold import Held, hold_by_hand
 from nas.planning import Plan
-from nas.progress import Progress
-from nas.search_loop import Search, failure_line
+from nas.progress import Progress, failure_line
+from nas.search_loop import Search
 from nas.show import ProgressView
 from nas.spec_errors import SpecError
 from nas.start import workers_of
@@ -25,6 +25,30 @@ from trials.ray_start import check_gpus
 from trials.ray_workers import Workers
 from trials.store import Store
 from trials.weights import sha256, start_path
+
+
+class _Voice:
+    """Says lines to who runs the search and, once it is held, to everybody."""
+
+    def __init__(self, console: Console) -> None:
+        self.held: Held | None = None
+        self._console = console
+
+    def print(self, line: str) -> None:
+        """To who runs it alone."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """To `nas logs`, too."""
+        self.print(line)
+        if self.held:
+            self.held.say(line)
+
+    def say_fault(self, line: str) -> None:
+        """To `nas status`, too."""
+        self.print(line)
+        if self.held:
+            self.held.say_fault(line)
 
 
 def run_search(
@@ -47,25 +71,20 @@ def run_search(
     if local and spec.search.device == "cuda":
         check_gpus(1, spec.ray.gpus_per_job)
 
-    def say(line: str) -> None:
-        progress.print(line, markup=False, highlight=False, soft_wrap=True)
-
+    voice = _Voice(progress)
     with (
-        Store(spec.storage, create=True, checkpoints=spec.checkpoints, say=say) as store,
+        Store(spec.storage, create=True, checkpoints=spec.checkpoints, say=voice.say_fault) as store,
         Queue(spec.storage, create=True) as queue,
-        nullcontext(holding) if holding else hold_by_hand(store, queue, spec, say) as held,
+        nullcontext(holding) if holding else hold_by_hand(store, queue, spec, voice.print) as held,
     ):
+        voice.held = held
         fence(store.engines, spec.name, held.lease.token)
-
-        def tell(line: str) -> None:
-            say(line)
-            held.say(line)
 
         sweep_parts(store.checkpoints)
         dataset = load_dataset(spec.data)
         if dataset.unreadable:
             first = ", ".join(dataset.unreadable[:3])
-            tell(f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
+            voice.say(f"{len(dataset.unreadable)} images could not be read and are left out: {first}")
         plan = _with_precision(_with_start_weights(plan, store.checkpoints, allow_code=allow_code), store)
         with ProgressView(progress) as view:
 
@@ -73,11 +92,11 @@ def run_search(
                 view.update(stands)
                 held.update(stands)
 
-            search = Search(plan, store, dataset, update, tell)
+            search = Search(plan, store, dataset, update, voice.say, voice.say_fault)
             held.begun = True
             if search.kept:
                 known = len(search.networks) * spec.train.seeds
-                tell(f"{search.kept} of {known} trainings are in {store.shown} already")
+                voice.say(f"{search.kept} of {known} trainings are in {store.shown} already")
             search.report()
             if not search.finished():
                 if local:
@@ -90,7 +109,9 @@ def run_search(
 
                         run_on_ray(search, dataset, store.checkpoints, ready)
         store.set_finished(spec.name, search.complete)
-        held.finish(complete=search.complete, failures=[failure_line(*one) for one in search.failures])
+        held.finish(
+            complete=search.complete, failures=[failure_line(job, failure.message) for job, failure in search.failures]
+        )
         return read_front(store, spec.name), sum(not failure.settled for _, failure in search.failures)
 
 

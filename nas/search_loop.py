@@ -1,6 +1,6 @@
 """The search loop: hands out the jobs that are missing, keeps what comes back, ends with the test figures."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from statistics import fmean
@@ -10,24 +10,18 @@ from nas.begin import begin_search
 from nas.course import BASE, Course
 from nas.packs import take_pack
 from nas.planning import Plan, different
-from nas.progress import Progress, say_smaller_batches
+from nas.progress import Progress, damage_line, failure_line, say_smaller_batches
 from nas.prunings import Prunings
 from nas.racing import Step
 from nas.routes import Routes
 from nas.trial_records import prune_record, spans_of, training_record
+from nas.tries import Tries
 from trials.data import Dataset
 from trials.files import FilesError
 from trials.job import AnyJob, Job, JobFailure, JobResult, Outcome
 from trials.prune_job import PruneJob, PruneResult
 from trials.store import Store, TrialRecord
 from trials.weights import checkpoint_path, drop_states, weights_are_whole
-
-TRIES = 3  # trainings whose worker dies so often are given up: a network that always kills it must not stop the search
-
-
-def failure_line(job: AnyJob, failure: JobFailure) -> str:
-    """A job that failed, and why."""
-    return f"{job.kind}, seed {job.seed} at {job.architecture.resolution} px: {failure.message}"
 
 
 class Search:
@@ -46,12 +40,13 @@ class Search:
         dataset: Dataset,
         on_progress: Callable[[Progress], None],
         say: Callable[[str], None] = print,
+        say_fault: Callable[[str], None] = print,
     ) -> None:
         self.spec, self.store, self.name = plan.problem.spec, store, plan.problem.spec.name
         self.workers = self.spec.ray.at_once  # a cluster says how many it holds
         self.failures: list[tuple[AnyJob, JobFailure]] = []
         self._problem, self._dataset_id = plan.problem, dataset.id
-        self._on_progress, self._say = on_progress, say
+        self._on_progress, self._say, self._say_fault = on_progress, say, say_fault
         self._images = len(dataset.splits["train"])
         self.networks = begin_search(plan, store, dataset)
         trials = store.trials(self.name)
@@ -62,8 +57,9 @@ class Search:
             for trial in trials
             if trial.get("settled") and trial.get("limits", limits) == limits
         }
-        self._failed = Counter(trial["job_id"] for trial in trials if "failure" in trial)
+        self._tries = Tries(trials)
         self._running: set[str] = set()
+        self._damaged: set[str] = set()
         self._fresh: set[Step] = set()  # trainings with fresh seeds that were asked for
         self._epoch_seconds: list[float] = []  # of this run's trainings
         self._queue: deque[AnyJob] | None = None  # None: to be made of what is known
@@ -135,14 +131,14 @@ class Search:
         self.store.record_results([(job, found) for job, found in outcomes if not isinstance(found, JobFailure)])
         halted = ""
         for job, found in outcomes:
-            outcome = self._count_tries(job, found)
+            outcome = self._tries.count(job, found)
             self._running.discard(job.id)
             if isinstance(outcome, JobFailure):
                 if outcome.halts:
                     halted = outcome.message
                     continue
                 self.failures.append((job, outcome))
-                self._say(f"failed: {failure_line(job, outcome)}")
+                self._say_fault(f"failed: {failure_line(job, outcome.message)}")
             if isinstance(job, PruneJob):
                 self._end_pruning(job, outcome)
                 continue
@@ -162,6 +158,11 @@ class Search:
             self._queue = None
         self.report()
 
+    def retry(self, jobs: Sequence[AnyJob], why: str) -> None:
+        """Jobs that are tried again; they are running still."""
+        for job in jobs:
+            self._say_fault(f"tried again: {failure_line(job, why)}")
+
     def _end_pruning(self, job: PruneJob, outcome: Outcome) -> None:
         if isinstance(outcome, JobFailure):
             record = prune_record(self._problem, job, self._spans)
@@ -169,15 +170,6 @@ class Search:
         if not isinstance(outcome, JobFailure) or outcome.settled:
             drop_states(self.store.checkpoints, job.id)
         self._extend()
-
-    def _count_tries(self, job: AnyJob, outcome: Outcome) -> Outcome:
-        """The outcome; settled where it is the last failure that a training may have."""
-        if not isinstance(outcome, JobFailure) or outcome.settled or outcome.halts:
-            return outcome
-        self._failed[job.id] += 1
-        if self._failed[job.id] < TRIES:
-            return outcome
-        return replace(outcome, message=f"{outcome.message}, {TRIES} times: given up", settled=True)
 
     def report(self) -> None:
         """Tell `on_progress` where the search stands."""
@@ -196,6 +188,7 @@ class Search:
 
     def _keep_stored(self, results: Mapping[str, JobResult]) -> None:
         """Take stored results for done; of whole trainings, if their weights are there and whole."""
+        damaged: set[str] = set()
         for job_id, result in results.items():
             step = self._course.step_of.get(job_id)
             if step is None or step in self._course.results:
@@ -205,6 +198,11 @@ class Search:
             if job.until is not None or weights_are_whole(path, result.weights_sha256):
                 self._course.add(step, result)
                 self._show_trial(step, job, result)
+            else:
+                damaged.add(path.name)
+        if damaged - self._damaged:
+            self._say_fault(damage_line(damaged))
+        self._damaged |= damaged
 
     def _missing(self) -> deque[AnyJob]:
         """Jobs to hand out now; made anew when results may have changed what is wanted."""

@@ -58,36 +58,42 @@ class Attempts:
     def lost(self, pack: Pack, cause: Cause) -> None:
         """A pack has no outcomes: try its jobs again, or tell that they failed."""
         if len(pack.jobs) > 1:
+            self._source.retry(pack.jobs, self._why(cause))
             self._again.extend(Pack(jobs=(job,), parts=pack.parts) for job in pack.jobs)
             return
         (job,) = pack.jobs
         if cause == "node" and self._moves[job.id] < DEATHS:
             self._moves[job.id] += 1
-            self._again.append(pack)
+            self._retry(pack, cause)
             return
         parts = halved(job, pack.parts)
         if cause == "time":
-            self._fail(
-                pack,
-                f"the job must end within search.job_minutes {self._limits.minutes:g}, but ran longer",
-                limited=True,
-            )
+            self._fail(pack, self._why(cause), limited=True)
         elif cause == "memory" and parts is None:
             least = "" if pack.parts == 1 else f", also with its batches in {pack.parts} parts"
-            self._fail(
-                pack,
-                f"the job must keep search.job_memory_gb {self._limits.memory_gb:g}, but held more{least}",
-                limited=True,
-            )
+            self._fail(pack, f"{self._why(cause)}{least}", limited=True)
         elif cause == "memory" and parts is not None:
-            self._again.append(Pack(jobs=pack.jobs, parts=parts))
+            self._retry(Pack(jobs=pack.jobs, parts=parts), cause)
         else:
             self._deaths[job.id] += 1
             if self._deaths[job.id] < DEATHS:
                 accident = self._deaths[job.id] == 1
-                self._again.append(Pack(jobs=pack.jobs, parts=pack.parts if accident or parts is None else parts))
+                parts = pack.parts if accident or parts is None else parts
+                self._retry(Pack(jobs=pack.jobs, parts=parts), cause)
             else:
                 self._fail(pack, f"{DIED}, {DEATHS} times", limited=False)
+
+    def _retry(self, pack: Pack, cause: Cause) -> None:
+        self._source.retry(pack.jobs, self._why(cause))
+        self._again.append(pack)
+
+    def _why(self, cause: Cause) -> str:
+        return {
+            "died": DIED,
+            "node": "the machine of its worker was lost",
+            "time": f"the job must end within search.job_minutes {self._limits.minutes:g}, but ran longer",
+            "memory": f"the job must keep search.job_memory_gb {self._limits.memory_gb:g}, but held more",
+        }[cause]
 
     def _fail(self, pack: Pack, message: str, *, limited: bool) -> None:
         limits = str(self._limits) if limited else ""

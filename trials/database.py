@@ -170,7 +170,7 @@ def wait_for(work: Callable[[], _T], seconds: float, say: Callable[[str], None])
 
     Raises DatabaseGone after that.
     """
-    deadline, pause = None, 0.25
+    deadline, pause, fault = None, 0.25, ""
     while True:
         try:
             found = work()
@@ -178,6 +178,7 @@ def wait_for(work: Callable[[], _T], seconds: float, say: Callable[[str], None])
             now = time.monotonic()
             if deadline is None:
                 deadline = now + seconds
+                fault = str(error)
                 if seconds:
                     say(f"{error}; trying again for {seconds:.0f} s")
             if now >= deadline:
@@ -186,7 +187,7 @@ def wait_for(work: Callable[[], _T], seconds: float, say: Callable[[str], None])
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if deadline is not None:
-                say("the database answers again")
+                say(f"the database answers again, after this: {fault}")
             return found
 
 

@@ -27,7 +27,7 @@ class Heartbeat:
         self._queue, self._lease = queue, lease
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._progress: dict[str, Any] | None = None
-        self._found = False
+        self._found, self._fault = False, ""
         self._over = threading.Event()
         self._guard = threading.Lock()
         self._in_main = threading.current_thread() is threading.main_thread()
@@ -54,6 +54,11 @@ class Heartbeat:
         """Keep a line of what the driver says."""
         self._lines.append(line)
 
+    def say_fault(self, line: str) -> None:
+        """The same of something that went wrong, which shows as the search's last fault."""
+        self._fault = line
+        self.say(line)
+
     def tell(self, progress: dict[str, Any], *, found: bool) -> None:
         """Keep where the search stands; `found` where a result was recorded since it was last told."""
         self._progress = progress
@@ -73,7 +78,9 @@ class Heartbeat:
             self._lines.popleft()
         self._found = False
         try:
-            state = self._queue.beat(self._lease.name, self._lease.token, self._progress, lines, found=found)
+            state = self._queue.beat(
+                self._lease.name, self._lease.token, self._progress, lines, self._fault, found=found
+            )
         except NasError:  # the database is away: said again with the next beat
             self._lines.extendleft(reversed(lines))
             self._found |= found

@@ -20,6 +20,9 @@ class JobSource(Protocol):
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         """The outcomes of a pack that `ask` gave, all of them at once."""
 
+    def retry(self, jobs: Sequence[AnyJob], why: str) -> None:
+        """These jobs have no outcome yet: they are tried again."""
+
 
 def try_jobs(
     jobs: Sequence[AnyJob], dataset: Dataset, folder: Path, device: str = "cpu", *, threads: int = 1, parts: int = 1

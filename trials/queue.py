@@ -33,6 +33,7 @@ from trials.schema import SearchRow
 
 TRIES = 3  # in a row without a new result, after which a search counts as one that kills its driver
 Ending = Literal["finished", "failed", "again", "elsewhere", "interrupted"]
+_Plain = dict[str, Any] | None
 
 
 class Queue:
@@ -162,18 +163,18 @@ class Queue:
             return None if row is None else entry_of(row)
 
     def beat(
-        self, name: str, token: str, progress: dict[str, Any] | None, lines: Sequence[str], *, found: bool
+        self, name: str, token: str, progress: _Plain, lines: Sequence[str], fault: str = "", *, found: bool
     ) -> State | None:
         """Show that the holder lives, and what it says; the state, or None where the lease is lost.
 
-        `found` tells that a result was recorded: earlier tries do not count any more.
+        `found` tells that a result was recorded: earlier tries do not count any more. The last `fault` was survived.
         """
         with self._session() as session:
             row = _lock(session, name, token)
             if row is None:
                 return None
             row.beat += 1
-            row.progress = progress or row.progress
+            row.progress, row.cause = progress or row.progress, clean_line(fault) or row.cause
             row.attempts = 0 if found else row.attempts
             keep_lines(session, row.number, lines)
             return state_of(row)
@@ -280,7 +281,7 @@ def _end(session: Session, row: QueueRow, how: Ending, cause: str, lines: Sequen
     cause = clean_line(cause)
     row.token, row.ended_at, row.cause = "", utc_now(), cause or row.cause
     if how == "finished":
-        row.state, row.attempts, row.cause = "finished", 0, cause
+        row.state, row.attempts = "finished", 0
     elif how == "failed":
         row.state = "failed"
     elif row.state == "stopping":

@@ -1,5 +1,7 @@
 """Whatever is killed, stopped or fails: every result is kept, none is counted twice, the front is the same."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +67,7 @@ def test_killed_worker_is_succeeded_by_another(finished_search: Path, tmp_path: 
     assert "small: finished" in said
     check_same_result(tmp_path, finished_search)
     assert f"its driver, pid {driver} on" in run_nas(tmp_path, "logs", "small").stdout
+    assert "has died" in status(tmp_path)["cause"]
 
 
 @pytest.mark.slow
@@ -159,7 +162,26 @@ def test_loss_that_is_not_finite_is_told(tmp_path: Path) -> None:
     assert "the loss must stay finite" in found["cause"]
     assert [one["settled"] for one in found["front"]["failed"]] == [True] * 3
     assert rows(tmp_path, "SELECT state FROM trials") == [("FAIL",)] * 3
+    assert run_nas(tmp_path, "search", "small.yaml", "--local").returncode == 0  # tries nothing again
     assert run_nas(tmp_path, "logs", "small").stdout.count("failed: train, seed 0 at") == 3
+
+
+def test_truncated_weights_are_made_again(finished_search: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_search, tmp_path, dirs_exist_ok=True)
+    (first, second), weights = job_ids(finished_search)[:2], tmp_path / "nas.db-checkpoints"
+    for job_id, size in ((first, 100), (second, -1)):
+        path = weights / f"{job_id}.safetensors"
+        os.truncate(path, path.stat().st_size + size if size < 0 else size)
+    done = run_nas(tmp_path, "search", "small.yaml", "--local")
+    assert done.returncode == 0, done.stderr
+    files = ", ".join(f"{job_id}.safetensors" for job_id in sorted((first, second)))
+    told = f"2 trainings are run again, as weights are missing or damaged: {files}"
+    assert told in done.stderr
+    assert status(tmp_path)["cause"] == told
+    check_same_result(tmp_path, finished_search)
+    for job_id in (first, second):
+        name = f"nas.db-checkpoints/{job_id}.safetensors"
+        assert (tmp_path / name).read_bytes() == (finished_search / name).read_bytes()
 
 
 def test_error_in_a_job_is_told(finished_search: Path, tmp_path: Path) -> None:
@@ -175,7 +197,8 @@ def test_error_in_a_job_is_told(finished_search: Path, tmp_path: Path) -> None:
     assert "Is a directory" in found["cause"]
     in_the_way.rmdir()
     assert run_nas(tmp_path, "search", "small.yaml", "--local").returncode == 0
-    assert (status(tmp_path)["state"], status(tmp_path)["cause"]) == ("finished", "")
+    assert status(tmp_path)["state"] == "finished"
+    assert "Is a directory" in status(tmp_path)["cause"], "the last fault is still told"
     assert rows(tmp_path, "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [(6,)]
 
 

@@ -96,6 +96,16 @@ def test_run_that_came_to_its_end(
     assert found.progress == at(6).to_json()
 
 
+def test_fault_that_was_survived_stays_told(queue: Queue, small: Callable[..., Spec]) -> None:
+    with hold(queue, taken(queue, small())) as held:
+        held.say_fault("the database answers again")
+        held.finish(complete=True, failures=[])
+    found = queue.find("small")
+    assert found is not None
+    assert (found.state, found.cause) == ("finished", "the database answers again")
+    assert [line for _, _, line in queue.lines("small")] == ["the database answers again"]
+
+
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SearchError("its images have changed")])
 def test_what_had_not_begun_leaves_no_trace(

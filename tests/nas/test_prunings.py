@@ -12,8 +12,9 @@ from dashboards import read_front
 from nas.planning import Plan, make_plan
 from nas.progress import Progress
 from nas.proposal import Proposal, propose
-from nas.search_loop import TRIES, Search
+from nas.search_loop import Search
 from nas.spec import Spec
+from nas.tries import TRIES
 from tests.nas.test_descent import BASE, restless
 from tests.nas.test_search_loop import answer, dataset, invented, quiet, run, store  # noqa: F401 fixtures
 from trials.data import Dataset

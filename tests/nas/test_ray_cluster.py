@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import NAS, environment, run_nas, write_spec
 from tests.nas.test_main_job import stored
-from tests.nas.test_stopping import busy_workers, family
+from tests.nas.test_stopping import busy_workers, cause, family
 from tests.ray_cluster import HEAD, OTHER, Cluster, two_nodes
 from tests.trials.test_job import make_job
 from tests.trials.test_ray_limits import Source
@@ -163,6 +163,7 @@ def test_jobs_of_a_node_that_dies_are_run_on_another(finished_search: Path, tmp_
         assert process.returncode == 0, errors
         assert "failed" not in shown + errors
         assert "(raylet)" not in shown + errors
+        assert cause(tmp_path).endswith(" px: the machine of its worker was lost")
     check_front(tmp_path, finished_search)
 
 
@@ -204,6 +205,7 @@ def end_by_losing_ray(folder: Path, cluster: Cluster | None, service: str) -> No
     assert errors.splitlines()[-1].startswith("error: Ray must run as long as the search, but does not answer at ")
     assert errors.splitlines()[-1].endswith("the same command goes on")
     assert "Traceback" not in shown + errors
+    assert cause(folder) == errors.splitlines()[-1].removeprefix("error: ")
     deadline = time.monotonic() + 150  # Ray's agents look for their head for a minute
     while left := [pid for pid in begun if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, [begun[pid] for pid in left]

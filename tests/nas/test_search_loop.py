@@ -16,8 +16,9 @@ from nas.begin import SearchError
 from nas.export import ExportError, export_winner
 from nas.planning import Plan, make_plan
 from nas.progress import Progress
-from nas.search_loop import TRIES, Search
+from nas.search_loop import Search
 from nas.spec import Spec
+from nas.tries import TRIES
 from search_spaces import COSTS
 from search_spaces.batch_cost import BatchCost
 from trials.data import Dataset

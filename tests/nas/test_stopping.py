@@ -1,5 +1,6 @@
 """Stopped at any moment, a search goes on, and its store ends as if nothing had happened."""
 
+import json
 import os
 import re
 import signal
@@ -176,6 +177,12 @@ def listening(pid: int) -> set[str]:
     return found
 
 
+def cause(folder: Path) -> str:
+    """The last fault that `nas status` shows."""
+    told: str = json.loads(run_nas(folder, "status", "small", "--json").stdout)["cause"]
+    return told
+
+
 def test_jobs_of_a_killed_worker_are_run_again_to_the_same_bits(finished_search: Path, tmp_path: Path) -> None:
     write_spec(tmp_path)
     process = start(tmp_path)
@@ -183,6 +190,8 @@ def test_jobs_of_a_killed_worker_are_run_again_to_the_same_bits(finished_search:
     shown, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "failed" not in shown + errors
+    assert "tried again: train, seed 0 at " in shown + errors
+    assert cause(tmp_path).endswith(" px: the worker process died (out of memory, or killed)")
     assert rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state") == [("COMPLETE", 6)]
     assert {k: v[:2] for k, v in stored(tmp_path).items()} == {k: v[:2] for k, v in stored(finished_search).items()}
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import NAS, environment, run_nas, write_spec
-from tests.nas.test_stopping import check_as_if_nothing_had_happened, rows, start, wait_for_jobs
+from tests.nas.test_stopping import cause, check_as_if_nothing_had_happened, rows, start, wait_for_jobs
 from tests.nas.test_storage import lines
 from tests.postgres import Server, run_server
 from tests.small_disk import fill, resize, small_disk
@@ -55,6 +55,9 @@ def test_server_that_is_away_for_30_seconds(tmp_path: Path, finished_search: Pat
     assert "trying again for 300 s" in errors
     assert "the database answers again" in errors
     assert "Traceback" not in errors
+    known = json.loads(run_nas(tmp_path, "status", "small", "--json", "--storage", url).stdout)
+    assert known["cause"].startswith("the database answers again, after this: database ")
+    assert "pw-Geheim" not in known["cause"]
     fronts = [
         run_nas(tmp_path, "front", "small", "--json", "--storage", place).stdout
         for place in (url, f"sqlite:///{finished_search}/nas.db")
@@ -77,6 +80,7 @@ def test_file_that_is_locked_for_long(tmp_path: Path, finished_search: Path) -> 
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     assert "must be free, but another process has locked it for 10 s; end it; trying again for 300 s" in errors
+    assert "another process has locked it" in cause(tmp_path)
     check_as_if_nothing_had_happened(tmp_path, finished_search, {})
 
 
@@ -92,6 +96,7 @@ def test_full_disk_under_the_weights(tmp_path: Path, finished_search: Path) -> N
             "No space left on device; see to that, then run the same command again: what is done is kept"
         )
         assert "Traceback" not in done.stderr
+        assert cause(tmp_path) == error.removeprefix("error: ")
         kept = rows(tmp_path, "SELECT id, result FROM nas_jobs")
         assert 1 <= len(kept) < 6
         assert rows(tmp_path, "SELECT DISTINCT state FROM trials") == [("COMPLETE",)], "no job is to blame"
@@ -125,6 +130,7 @@ def test_full_disk_under_the_database(tmp_path: Path, finished_search: Path, mon
         assert 1 <= len(kept) < 8
         done = run_nas(tmp_path, "search", str(spec))
         assert done.returncode == 0, done.stderr
+        assert f"pid {process.pid} on " in cause(disk), "there was no space to write down the error itself"
         assert set(kept) <= set(rows(disk, "SELECT id, result FROM nas_jobs"))
         assert rows(disk, "SELECT count(*), min(state), max(state) FROM trials") == [(6, "COMPLETE", "COMPLETE")]
         shown = run_nas(tmp_path, "front", "small", "--json", "--storage", storage).stdout

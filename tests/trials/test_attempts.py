@@ -23,6 +23,7 @@ class Source:
         self.packs = list(packs)
         self.open = sum(map(len, packs))
         self.told: list[tuple[AnyJob, Outcome]] = []
+        self.retried: list[tuple[tuple[AnyJob, ...], str]] = []
 
     def ask(self) -> tuple[AnyJob, ...]:
         return self.packs.pop(0) if self.packs else ()
@@ -33,6 +34,9 @@ class Source:
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         self.told += outcomes
         self.open -= len(outcomes)
+
+    def retry(self, jobs: Sequence[AnyJob], why: str) -> None:
+        self.retried.append((tuple(jobs), why))
 
 
 def jobs(count: int) -> tuple[Job, ...]:
@@ -51,6 +55,9 @@ def test_what_was_lost_together_is_tried_one_by_one_before_anything_else(cause: 
     source = Source(three, later)
     attempts = Attempts(source, LIMITS)
     attempts.lost(ask(attempts), cause)
+    ((lost, why),) = source.retried
+    assert lost == three
+    assert why
     assert [ask(attempts) for _ in range(4)] == [*(Pack(jobs=(job,)) for job in three), Pack(jobs=later)]
     assert attempts.ask() is None
     assert not attempts.finished()

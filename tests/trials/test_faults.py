@@ -53,7 +53,7 @@ def test_server_that_is_killed_and_comes_back(server: Server) -> None:
         assert [trial["job_id"] for trial in store.trials("a")] == [job.id]
         assert reader.search_names() == ["a"]
     assert "trying again for 300 s" in said[0]
-    assert said.count("the database answers again") == 2
+    assert [line.partition(",")[0] for line in said].count("the database answers again") == 2
 
 
 def test_server_that_stays_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_full_disk_is_waited_for(tmp_path: Path) -> None:
             assert len(store.results(job.id for job in jobs)) == len(jobs)
             assert len(store.trials("a")) == 1
     assert "nas.db needs space, but the disk is full; free some" in said[0]
-    assert said[-1] == "the database answers again"
+    assert said[-1].startswith("the database answers again, after this: database ")
 
 
 def test_disk_that_stays_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

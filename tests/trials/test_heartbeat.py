@@ -80,11 +80,13 @@ def test_beats_and_tells(queue: Queue, lease: Sight) -> None:
         while beat_of(queue) < lease.beat + 3:
             time.sleep(0.02)
         heartbeat.tell({"done": 2}, found=True)
+        heartbeat.say_fault("a worker died")
         heartbeat.say("last")
     found = queue.find("a")
     assert found is not None
     assert (found.progress, found.attempts, heartbeat.call) == ({"done": 2}, 0, None)
-    assert [line for _, _, line in queue.lines("a")] == ["first", "last"]
+    assert [line for _, _, line in queue.lines("a")] == ["first", "a worker died", "last"]
+    assert found.cause == "a worker died"
     after = beat_of(queue)
     time.sleep(0.3)
     assert beat_of(queue) == after

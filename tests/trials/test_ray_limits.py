@@ -37,6 +37,7 @@ class Source:
     def __init__(self, packs: Sequence[tuple[Job, ...]], *, stop: bool) -> None:
         self.packs, self.open = list(packs), sum(map(len, packs))
         self.told: dict[str, Outcome] = {}
+        self.retried: list[str] = []
         self.stopped: list[int] = []
         self._stop = stop
 
@@ -53,6 +54,9 @@ class Source:
 
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         self.told.update({job.id: outcome for job, outcome in outcomes})
+
+    def retry(self, jobs: Sequence[AnyJob], why: str) -> None:
+        self.retried += [why] * len(jobs)
 
 
 @pytest.mark.slow
@@ -83,4 +87,5 @@ def test_a_job_over_its_memory_goes_on_in_parts(tmp_path: Path) -> None:
     result = source.told[large.id]
     assert isinstance(result, JobResult), result
     assert result.micro_batch in (1500, 750, 375)
+    assert set(source.retried) == {"the job must keep search.job_memory_gb 1.2, but held more"}
     assert all(isinstance(outcome, JobResult) for outcome in source.told.values())

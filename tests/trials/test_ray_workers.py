@@ -15,6 +15,7 @@ import torch
 from tests.trials.test_job import make_job
 from tests.trials.test_run import TINY
 from trials import DataSettings, Job, JobFailure, JobResult
+from trials.attempts import DIED
 from trials.dataset import load_dataset
 from trials.job import AnyJob, Outcome
 from trials.placement import Placement
@@ -127,6 +128,7 @@ class _Kills:
     def __init__(self) -> None:
         self.packs = [(_deterministic(0), _deterministic(1)), (_deterministic(2),)]
         self.told: list[list[tuple[AnyJob, Outcome]]] = []
+        self.retried: list[AnyJob] = []
         self.killed = 0
 
     def ask(self) -> tuple[Job, ...]:
@@ -145,6 +147,10 @@ class _Kills:
     def tell(self, outcomes: Sequence[tuple[AnyJob, Outcome]]) -> None:
         self.told.append(list(outcomes))
 
+    def retry(self, jobs: Sequence[AnyJob], why: str) -> None:
+        assert why == DIED
+        self.retried += jobs
+
 
 def _deterministic(seed: int) -> Job:
     job = make_job(TINY, epochs=5, seed=seed)
@@ -158,6 +164,7 @@ def test_all_jobs_of_a_killed_worker_are_run_again_one_by_one(tmp_path: Path) ->
     with start_workers(Placement()) as workers:
         run_on_ray(source, dataset, tmp_path, workers())
     assert source.killed == 1
+    assert {job.seed for job in source.retried} == {0, 1}
     assert sorted(len(told) for told in source.told) == [1, 1, 1]
     undisturbed = run_jobs(jobs, dataset, tmp_path)
     found = {job.id: outcome for told in source.told for job, outcome in told}
