@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna_dashboard import wsgi
 
+from dashboards.overlay import Overlay
 from search_spaces import NasError
 from trials.store import Store
 
@@ -23,6 +24,12 @@ class ServeError(NasError):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    overlay: Overlay
+
+    def server_close(self) -> None:
+        super().server_close()
+        if hasattr(self, "overlay"):  # not where the port could not be taken
+            self.overlay.close()
 
 
 class _Quiet(WSGIRequestHandler):
@@ -56,7 +63,8 @@ def make_dashboard(store: Store, port: int) -> WSGIServer:
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise ServeError(f"port {port} must be free on {HOST}, but: {reason}; choose another with --port") from error
-    server.set_app(only_own_pages(wsgi(store.optuna_storage), server.server_port))
+    server.overlay = Overlay(store)
+    server.set_app(only_own_pages(server.overlay.cover(wsgi(store.optuna_storage)), server.server_port))
     return server
 
 

@@ -26,8 +26,18 @@ ONLY_IN = {
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/spec.py"},
-    "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
-    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
+    "plotly": {
+        "dashboards/cost_figure.py",
+        "dashboards/descent.py",
+        "dashboards/dynamic.py",
+        "dashboards/figures.py",
+        "dashboards/grid.py",
+        "dashboards/hypervolume.py",
+        "dashboards/look.py",
+        "dashboards/report_html.py",
+        "dashboards/resolution.py",
+    },
+    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/cli_report.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",
