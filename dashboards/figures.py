@@ -39,14 +39,14 @@ class Picture:
         return self.id in WIDE or self.id == "hypervolume"
 
     def to_json(self) -> str:
-        """Plotly's JSON; texts that look like HTML are shown as they are."""
-        return str(go.Figure(plain_text(self.figure.to_dict())).to_json())
+        """Plotly's JSON without a title; texts that look like HTML are shown as they are."""
+        figure = go.Figure(plain_text(self.figure.to_dict()))
+        return str(figure.update_layout(title=None, margin={"t": 48 if self.is_wide else 20}).to_json())
 
     def for_dashboard(self) -> str:
         """The same with its title, of the size of the box that it is put in."""
         figure = go.Figure(plain_text(self.figure.to_dict()))
-        margin = {"t": 72}
-        figure.update_layout(title={"text": self.title, "font": {"size": 16}}, height=None, width=None, margin=margin)
+        figure.update_layout(title={"text": self.title, "font": {"size": 16}}, height=None, margin={"t": 72})
         return str(figure.to_json())
 
 
@@ -73,7 +73,7 @@ def _costs(front: Front, points: list[Point]) -> Iterator[Picture]:
                 id=f"front-{cost.replace('_', '-')}",
                 title=cost_title(cost),
                 caption="Networks trained in full: means over seeds, bars are sample standard deviations. Fresh seeds "
-                "where a network has them. Dark edges: on the front of all objectives. The step line joins what no "
+                "where a network has them. Outlined: on the front of all objectives. The step line joins what no "
                 "other network beats in these two.",
                 figure=cost_figure(points, cost, bounds.get(cost)),
             )
@@ -151,9 +151,8 @@ def _dynamic(store: Store, front: Front) -> Iterator[Picture]:
 
 
 def _hypervolume(store: Store, front: Front) -> Iterator[Picture]:
-    search = store.search(front.name)
-    classes = Architecture.from_json(search.networks[0]["architecture"]).output[-1]
-    reference = reference_point(front, search.spec["objectives"], classes)
+    classes = Architecture.from_json(store.search(front.name).networks[0]["architecture"]).output[-1]
+    reference = reference_point(front, classes)
     if reference is None:
         return
     job_ids = [job_id for network in front.networks for job_id in network.job_ids.values()]

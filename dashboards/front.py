@@ -140,6 +140,7 @@ class Front:
     networks: tuple[ScoredNetwork, ...]  # all that have all their seeds, in the order of their first trials
     compares: bool  # whether methods are compared at one budget: then all networks have test figures in the end
     data: Mapping[str, Any]
+    objectives: tuple[str, ...] = ("accuracy", "macs")
 
     def to_json(self) -> dict[str, Any]:
         """The listing of `nas front --json`."""
@@ -191,6 +192,7 @@ def read_front(store: Store, name: str) -> Front:
         networks=tuple(_with_test(store, network, results) if compares else network for network in networks),
         compares=compares,
         data=search.data,
+        objectives=tuple(search.spec["objectives"]),
     )
 
 

@@ -13,7 +13,7 @@ from dashboards.front import Front, ScoredNetwork
 from dashboards.look import COLOURS, COST_NAMES, finish
 from dashboards.points import bounds_of
 
-BESIDE_BASE = 1.1  # of the base's cost, where the budget does not bound it
+BEYOND = 1.1  # of a cost's bound: methods scale networks to the bound itself, and those must count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +29,14 @@ class Course:
     hypervolumes: tuple[float, ...]
 
 
-def reference_point(front: Front, objectives: Sequence[str], classes: int) -> dict[str, float] | None:
-    """The worst that counts: accuracy of chance; of each cost the budget, or 1.1 times the base's where it has none.
+def reference_point(front: Front, classes: int) -> dict[str, float] | None:
+    """The worst that counts: accuracy of chance; of each cost 1.1 times the budget, or the base's where it has none.
 
     None where that is not known yet, or measured of some networks only.
     """
-    known = {name: BESIDE_BASE * cost for name, cost in front.base.costs.items()} if front.base else {}
-    known |= bounds_of(front) | {"accuracy": 1 / classes}
-    return {name: known[name] for name in objectives} if known.keys() >= set(objectives) else None
+    costs = {**(front.base.costs if front.base else {}), **bounds_of(front)}
+    known = {name: BEYOND * cost for name, cost in costs.items()} | {"accuracy": 1 / classes}
+    return {name: known[name] for name in front.objectives} if known.keys() >= set(front.objectives) else None
 
 
 def hypervolume_of(networks: Sequence[ScoredNetwork], reference: Mapping[str, float]) -> float:
@@ -114,11 +114,11 @@ def hypervolume_figure(course: Course) -> go.Figure:
             col=column,
         )
         figure.update_xaxes(title_text=title, rangemode="tozero", row=1, col=column)
-    figure.update_yaxes(title_text="hypervolume, share of the box", row=1, col=1)
+    figure.update_yaxes(title_text="hypervolume, share of the box", tickformat=".3~g", row=1, col=1)
     return finish(figure, height=380)
 
 
 def said_reference(reference: Mapping[str, float]) -> str:
     """The reference point in words."""
-    costs = [f"{value:,.6g} {COST_NAMES.get(name, name)}" for name, value in reference.items() if name != "accuracy"]
+    costs = [f"{value:,.12g} {COST_NAMES.get(name, name)}" for name, value in reference.items() if name != "accuracy"]
     return ", ".join([f"accuracy of chance ({100 * reference['accuracy']:.3g} %)", *costs])

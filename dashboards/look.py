@@ -37,7 +37,7 @@ def finish(figure: go.Figure, *, height: int = 460) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
         paper_bgcolor="white",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 64, "r": 16, "t": 36, "b": 56},
+        margin={"l": 64, "r": 16, "t": 20, "b": 56},
         legend={"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
         hovermode="closest",
         height=height,
@@ -46,7 +46,7 @@ def finish(figure: go.Figure, *, height: int = 460) -> go.Figure:
 
 
 def cost_axis(values: Sequence[float], name: str) -> dict[str, Any]:
-    """An axis of a cost: logarithmic where values differ by more than five times; ticks as 200K, 5M."""
+    """An axis of a cost: logarithmic where values differ by more than five times; ticks as 200k, 5M."""
     positive = [value for value in values if value > 0]
     axis: dict[str, Any] = {"title_text": COST_NAMES.get(name, name)}
     if not positive or max(positive) <= 5 * min(positive):
@@ -58,8 +58,8 @@ def cost_axis(values: Sequence[float], name: str) -> dict[str, Any]:
 
 
 def _short(number: float) -> str:
-    """200K, 5M, 0.5."""
-    factor, letter = next((pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "K")) if number >= pair[0]), (1.0, ""))
+    """200k, 5M, 0.5."""
+    factor, letter = next((pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if number >= pair[0]), (1.0, ""))
     return f"{number / factor:g}{letter}"
 
 

@@ -26,13 +26,11 @@ class Pick:
         }
 
 
-def make_picks(front: Front, cost: str) -> list[Pick]:
-    """Best, smallest as good, knee; `cost` is the objective that "smallest" and the knee are about.
-
-    Empty in a study, whose networks have a budget each.
-    """
+def make_picks(front: Front) -> list[Pick]:
+    """Best, smallest as good, knee; empty in a study, whose networks have a budget each."""
     if front.study:
         return []
+    cost = main_cost(front.objectives)
     return [_best(front), _smallest(front, cost), _knee(front, cost)]
 
 

@@ -59,7 +59,7 @@ def _original(method: str, number: int, original: ScoredNetwork, solutions: Sequ
 
 
 def resolution_figure(points: Sequence[Point]) -> go.Figure:
-    """All networks that keep the budget, by resolution; a line joins the best of each approach."""
+    """The base, and all networks that keep the budget, by resolution; a line joins the best of each approach."""
     sound = [point for point in points if point.feasible]
     families = sorted({point.family for point in sound if point.kind != "base"})
     figure = go.Figure()
@@ -72,9 +72,12 @@ def resolution_figure(points: Sequence[Point]) -> go.Figure:
             mode="lines", line={"color": colour, "width": 1}, showlegend=False, hoverinfo="skip", legendgroup=family,
         )  # fmt: skip
         _add_points(figure, own, family, {"color": colour, "size": 8, "symbol": SYMBOLS[own[0].kind]})
-    base = [point for point in sound if point.kind == "base"]
-    _add_points(figure, base, "base", {"color": INK, "size": 15, "symbol": "star"})
-    figure.update_xaxes(title_text="resolution in px", tickvals=_ticks([point.resolution for point in sound]))
+    base = [point for point in points if point.kind == "base"]
+    if base:
+        name, symbol = ("base", "star") if base[0].feasible else ("base, over the budget", "star-open")
+        _add_points(figure, base, name, {"color": INK, "size": 15, "symbol": symbol})
+    sides = [point.resolution for point in (*sound, *base)]
+    figure.update_xaxes(title_text="resolution in px", tickvals=_ticks(sides))
     figure.update_yaxes(title_text="validation accuracy in %")
     return finish(figure)
 
@@ -116,8 +119,8 @@ def study_figure(rows: Sequence[StudyRow]) -> go.Figure:
         own = sorted((row for row in rows if row.method == method), key=lambda row: row.resolution)
         for name, values, colour in (
             ("originals", [row.original for row in own], INK),
-            ("solution chosen on validation", [row.chosen for row in own], _CHOSEN),
             ("solution best on test (the paper's)", [row.best_on_test for row in own], _BEST),
+            ("solution chosen on validation", [row.chosen for row in own], _CHOSEN),
         ):
             _add_estimates(figure, own, values, name, colour, column)
         sides = [row.resolution for row in own]

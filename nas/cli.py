@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas import cli_networks, options
+from nas import cli_networks, cli_report, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError
@@ -141,20 +141,32 @@ def search(
         console.print(f"{lead} {following}", markup=False, highlight=False)
 
 
-@app.command(epilog="Example: nas front digits-14px")
-def front(name: options.Name, as_json: options.AsJson = False, storage: options.Storage = DEFAULT_STORAGE) -> None:
-    """Show the front of a search, the base beside it, and the winner."""
+@app.command(epilog="Example: nas front digits-14px --plot")
+def front(
+    name: options.Name,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against the first cost, too.")] = False,
+    as_json: options.AsJson = False,
+    storage: options.Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show the front of a search, the base beside it, the winner, and which networks to look at first."""
     from dashboards import make_study_rows, read_front
+    from dashboards.picks import make_picks
     from nas.show import print_front
+    from nas.show_picks import plot_front, print_picks
     from trials.store import Store
 
     with Store(storage) as store:
         found = read_front(store, name)
+    picks = make_picks(found)
     if as_json:
         study = {"study": [row.to_json() for row in make_study_rows(found.study)]} if found.study else {}
-        typer.echo(json.dumps(found.to_json() | study, indent=2))
-    else:
-        print_front(Console(), found)
+        typer.echo(json.dumps(found.to_json() | study | {"picks": [pick.to_json() for pick in picks]}, indent=2))
+        return
+    console = Console()
+    print_front(console, found)
+    print_picks(console, picks)
+    if plot:
+        typer.echo(plot_front(found))
 
 
 @app.command(epilog="Example: nas export digits-14px -o winner.json")
@@ -226,6 +238,8 @@ app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --par
 app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)
 app.command(epilog="Example: nas dynamic msnet-tiny --draw dynamic.html")(cli_networks.dynamic)
 app.command(epilog="Example: nas grid isometric-tiny --draw grid.html")(cli_networks.grid)
+app.command(epilog="Example: nas compare search-a search-b")(cli_report.compare)
+app.command(epilog="Example: nas report digits-14px -o report.html")(cli_report.report)
 
 
 def main() -> None:

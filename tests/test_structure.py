@@ -25,7 +25,7 @@ ONLY_IN = {
     "optuna": {"trials/store.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
-    "ruamel": {"nas/spec.py"},
+    "ruamel": {"nas/spec.py", "nas/spec_text.py"},
     "plotly": {
         "dashboards/cost_figure.py",
         "dashboards/descent.py",
@@ -59,6 +59,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "nas/cli.py",
     "nas/export_onnx.py",
     "nas/cli_networks.py",
+    "nas/cli_report.py",
     "nas/__init__.py",
     "nas/networks.py",
     "nas/once.py",
