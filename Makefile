@@ -24,6 +24,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.prune 0.5
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.startup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.kernels
 
