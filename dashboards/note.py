@@ -73,14 +73,18 @@ def _next(search: StoredSearch, front: Front) -> list[str]:
     name = shlex.quote(search.name)
     export = [] if front.study else [f"nas export {name} -o winner.json"]
     return [
-        "```console",
-        *export,
-        f"nas report {name} -o report.html",
-        "```",
+        *fenced("console", "\n".join([*export, f"nas report {name} -o report.html"])),
         "",
         "A trial is one training, with one seed. The front is judged by means over seeds, as the figures on the first "
         "page show. Trials over the budget are infeasible.",
     ]
+
+
+def fenced(language: str, text: str) -> list[str]:
+    """Lines of a block of code that nothing in the text can end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", *text.rstrip("\n").split("\n"), fence]
 
 
 def _plain(text: str) -> str:

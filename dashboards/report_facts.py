@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dashboards.front import Score, ScoredNetwork
 from dashboards.layers import said_shape
 from dashboards.look import COST_NAMES
-from dashboards.note import make_note, public_source
+from dashboards.note import fenced, make_note, public_source
 from dashboards.report import Drawing, Report
 from dashboards.study import Estimate, Gain
 
@@ -83,9 +83,9 @@ def _markdown(report: Report, spec_text: str) -> Iterator[str]:
     for drawing in report.drawings:
         stage = f", network {drawing.stage} of {len(report.drawings)}" if drawing.stage else ""
         yield from ("", f"## The winner's layers{stage}", "", *_layers(drawing))
-    yield from ("", "## Repeat it", "", "```console", *report.commands, "```", "")
+    yield from ("", "## Repeat it", "", *fenced("console", "\n".join(report.commands)), "")
     yield from (f"- **{name}**: {_cell(value)}" for name, value in facts_of(report))
-    yield from ("", "```yaml", spec_text.rstrip().replace("```", "'''"), "```")
+    yield from ("", *fenced("yaml", spec_text))
 
 
 _COLUMNS = ("method", "px", "params", "MACs", "activation", "validation", "fresh seeds", "test", "")

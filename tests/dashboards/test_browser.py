@@ -39,7 +39,8 @@ def test_figures_of_the_report_are_drawn(tight_search: Path, tmp_path: Path) -> 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark")
-        complaints, asked = complaints_of(page), []
+        complaints = complaints_of(page)
+        asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "report.html").as_uri())
         page.wait_for_selector("html[data-drawn=yes]", timeout=60_000)
