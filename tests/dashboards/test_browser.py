@@ -47,7 +47,7 @@ def test_figures_of_the_report_are_drawn(tight_search: Path, tmp_path: Path) -> 
         networks = len(page.query_selector_all("#networks tbody tr"))
         macs = page.locator(_SHOWN.format(id="front-macs"))
         assert macs.count() == networks + 1, "all networks, and the ring around the winner"
-        legend = page.locator("#figure-front-macs .legendtext").all_inner_texts()
+        legend = page.locator("#figure-front-macs .legendtext").all_text_contents()
         assert "base, over the budget" in legend
         assert page.locator(_SHOWN.format(id="hypervolume")).count() > 2
         assert page.locator("#winner .layers svg circle").count() == page.locator("#winner tbody tr").count() > 4

@@ -147,5 +147,6 @@ def test_feasible_trials_are_not_pushed_out_by_infeasible_ones() -> None:
     over, kept, beaten = trial(0.9, 10, constraints=(1.0,)), trial(0.8, 20, constraints=(0.0,)), trial(0.7, 30)
     running = trial(1.0, 1, state="Running")
     assert best_trials([over, kept, beaten, running], ["maximize", "minimize"]) == [kept]
-    assert best_trials([over, kept, beaten], ["maximize"]) == [kept], "also of one objective"
+    single = [trial(0.9, constraints=(1.0,)), trial(0.8), trial(0.7)]
+    assert best_trials(single, ["maximize"]) == [single[1]], "also of one objective"
     assert best_trials([over, running], ["maximize", "minimize"]) == []

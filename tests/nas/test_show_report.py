@@ -6,10 +6,14 @@ from shutil import copytree
 
 import pytest
 
+from dashboards.compare import CompareError
+from nas.show_compare import compare_named
+from nas.show_report import choose_format, make_report_text, write_report
 from nas.spec import parse_spec, read_spec
 from nas.spec_text import write_spec_text
+from search_spaces import NasError
 from tests.conftest import SMALL, TIGHT, run_nas
-from trials.store import Store
+from trials.store import Store, StoreError
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -21,37 +25,52 @@ def test_a_spec_written_down_is_the_same_spec(path: Path, tmp_path: Path) -> Non
     assert read_spec(tmp_path / "again.yaml") == spec
 
 
-def test_a_report_is_written_whole_and_once(tight_search: Path, tmp_path: Path) -> None:
-    storage = ("--storage", f"sqlite:///{tight_search}/nas.db")
-    done = run_nas(tmp_path, "report", "tight", "-o", "r.html", *storage)
-    assert (done.returncode, done.stdout) == (0, "wrote r.html\n"), done.stderr
-    written = (tmp_path / "r.html").read_text()
-    assert written.startswith("<!DOCTYPE html>")
-    assert str(tight_search) not in written
-    again = run_nas(tmp_path, "report", "tight", "-o", "r.html", *storage)
-    assert again.returncode == 2
-    assert again.stderr == "error: a report must not replace r.html; name another file, or use --force\n"
-    assert run_nas(tmp_path, "report", "tight", "-o", "r.html", "--force", *storage).returncode == 0
+def test_a_report_is_written_whole_and_never_over_another(tight_search: Path, tmp_path: Path) -> None:
+    text = make_report_text("tight", f"sqlite:///{tight_search}/nas.db", "html")
+    assert text.startswith("<!DOCTYPE html>")
+    assert str(tight_search) not in text
+    path = tmp_path / "r.html"
+    write_report(text, path, force=False)
+    with pytest.raises(NasError, match=r"a report must not replace .*r\.html; name another file, or use --force"):
+        write_report("other", path, force=False)
+    assert path.read_text() == text
+    write_report("other", path, force=True)
+    assert path.read_text() == "other"
+    with pytest.raises(NasError, match="No such file"):
+        write_report(text, tmp_path / "none" / "r.html", force=False)
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "form"),
+    [
+        ("r.html", None, "html"),
+        ("r.md", None, "md"),
+        ("r.txt", "json", "json"),
+        (None, None, "md"),
+        (None, "html", "html"),
+    ],
+)
+def test_forms(name: str | None, asked: str | None, form: str) -> None:
+    assert choose_format(Path(name) if name else None, asked) == form
 
 
 def test_its_spec_repeats_the_search(tight_search: Path, tmp_path: Path) -> None:
     """What the report shows as spec begins a search whose jobs are those of the first."""
-    done = run_nas(tight_search, "report", "tight")
-    text = done.stdout.split("```yaml\n")[1].split("```")[0]
+    text = make_report_text("tight", f"sqlite:///{tight_search}/nas.db", "md").split("```yaml\n")[1].split("```")[0]
     (tmp_path / "tight.yaml").write_text(text)
     spec = read_spec(tmp_path / "tight.yaml")
     assert spec.meaning() == parse_spec(SMALL | TIGHT, origin="small").meaning()
 
 
-def test_json_and_the_reasons_of_refusal(tight_search: Path) -> None:
-    listing = json.loads(run_nas(tight_search, "report", "tight", "--format", "json").stdout)
+def test_json_and_the_name_of_a_search(tight_search: Path) -> None:
+    storage = f"sqlite:///{tight_search}/nas.db"
+    listing = json.loads(make_report_text("tight", storage, "json"))
     front = json.loads(run_nas(tight_search, "front", "tight", "--json").stdout)
     assert listing["picks"] == front["picks"]
     assert listing["winner"] == front["winner"]
-    unknown = run_nas(tight_search, "report", "tigth")
-    assert unknown.returncode == 2
-    assert "did you mean tight?" in unknown.stderr
+    with pytest.raises(StoreError, match=r"did you mean tight\?"):
+        make_report_text("tigth", storage, "json")
 
 
 def test_front_draws_itself(tight_search: Path) -> None:
@@ -90,9 +109,10 @@ def test_other_images_are_refused(tight_search: Path, tmp_path: Path) -> None:
                 ["maximize", "minimize", "minimize"],
                 ["accuracy", "macs", "params"],
             )
-    done = run_nas(folder, "compare", "tight", "split")
-    assert done.returncode == 2
-    assert "searches must have the same splits to be compared, but those of 'tight' and 'split' differ" in done.stderr
-    waiting = run_nas(folder, "compare", "tight", "same")
-    assert waiting.returncode == 2
-    assert "'same' must have a trained network within both budgets, but has none" in waiting.stderr
+    storage = f"sqlite:///{folder}/nas.db"
+    with pytest.raises(
+        CompareError, match="must have the same splits to be compared, but those of 'tight' and 'split'"
+    ):
+        compare_named(["tight", "split"], None, storage)
+    with pytest.raises(CompareError, match="'same' must have a trained network within both budgets, but has none"):
+        compare_named(["tight", "same"], None, storage)
