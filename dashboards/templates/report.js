@@ -22,7 +22,7 @@ for (const button of document.querySelectorAll("table.sorts th button")) {
 
 // Figures: plotly.js is packed in this file, so that it opens without a network.
 const FIGURES = JSON.parse(document.getElementById("figures").textContent);
-const PRINT = { ink: "#000000", grid: "#dddddd" };
+const PRINT = { ink: "#000000", grid: "#dddddd", width: 680 };  // px: A4 and Letter have room for it
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -30,9 +30,9 @@ function colours() {
 }
 
 // The pictures' ink and paper are the page's, which may be dark.
-function themed(figure, { ink, grid }) {
+function themed(figure, { ink, grid, width }) {
   const { data, layout } = JSON.parse(JSON.stringify(figure).replaceAll('"#222222"', JSON.stringify(ink)));
-  Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true });
+  Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", width, autosize: !width });
   layout.font = { ...layout.font, family: "system-ui, sans-serif", color: ink };
   for (const name of Object.keys(layout)) {
     if (/^[xy]axis/.test(name)) Object.assign(layout[name], { gridcolor: grid, linecolor: ink, zerolinecolor: grid });
