@@ -20,7 +20,7 @@ from trials.scores import KeptScores, read_scores
 from trials.store import Store
 from trials.thresholds import Frontier, OperatingPoint, find_frontier, score_thresholds
 
-MOST_POINTS = 200  # of a curve that is drawn
+MOST_POINTS = 100  # of a curve that is drawn
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

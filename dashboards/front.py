@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from moocore import is_nondominated
 
+from dashboards.picks import Pick, make_picks
 from dashboards.scored import Score, ScoredNetwork, mean_of
 from dashboards.study import make_study_rows
 from search_spaces import COSTS, LATENCY, LATENCY_WORST, MACS_WORST
@@ -56,6 +57,12 @@ class Front:
     networks: tuple[ScoredNetwork, ...]  # all that have all their seeds, in the order of their first trials
     compares: bool  # whether methods are compared at one budget: then all networks have test figures in the end
     data: Mapping[str, Any]
+    objectives: tuple[str, ...] = ("accuracy", "macs")
+
+    @property
+    def picks(self) -> list[Pick]:
+        """Which networks to look at first; none of a study."""
+        return make_picks(self)
 
     def to_json(self) -> dict[str, Any]:
         """The listing of `nas front --json`."""
@@ -71,6 +78,7 @@ class Front:
             **({"descents": self.data["descents"]} if self.data.get("descents") else {}),
             "failed": [asdict(training) for training in self.failed],
             **({"study": [row.to_json() for row in make_study_rows(self.study)]} if self.study else {}),
+            "picks": [pick.to_json() for pick in self.picks],
         }
 
 
@@ -128,6 +136,7 @@ def _read_front(store: Store, name: str) -> Front:
         networks=tuple(networks if compares else map(_untested, networks)),
         compares=compares,
         data=search.data,
+        objectives=tuple(search.spec["objectives"]),
     )
 
 

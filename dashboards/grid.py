@@ -44,6 +44,7 @@ def grid_figure(points: Sequence[GridPoint], name: str) -> go.Figure:
     _add_costs(figure, points, rows + 1)
     _name_once(figure)
     title = f"{name}: {said_scores(points)}"
+    figure.update_annotations(font_size=13)  # titles of panels: neighbours must not meet
     figure.update_layout(template="plotly_white", title=title, height=120 + PANEL * (rows + 1))
     return figure
 

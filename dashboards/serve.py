@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna_dashboard import wsgi
 
 from dashboards.door import Door, Environ, Start
+from dashboards.overlay import Overlay
 from search_spaces import NasError
 from trials.store import Store
 
@@ -21,6 +22,12 @@ class ServeError(NasError):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    overlay: Overlay
+
+    def server_close(self) -> None:
+        super().server_close()
+        if hasattr(self, "overlay"):  # not where the port could not be taken
+            self.overlay.close()
 
 
 class _Server6(_Server):
@@ -52,7 +59,8 @@ def make_dashboard(
             f"port {port} must be free on {host}, but: {reason}; choose another with --port or --host"
         ) from error
     door = Door(host=host, port=server.server_port, token=token, names=names)
-    server.set_app(door.guard(wsgi(store.optuna_storage, store.artifacts)))
+    server.overlay = Overlay(store)
+    server.set_app(door.guard(server.overlay.cover(wsgi(store.optuna_storage, store.artifacts))))
     return server, door
 
 

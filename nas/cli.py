@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import nas
-from nas import cli_networks, cli_service, cli_storage, options
+from nas import cli_networks, cli_report, cli_service, cli_storage, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError, one_line
@@ -136,16 +136,26 @@ def search(
         console.print(f"{lead} {following}", markup=False, highlight=False)
 
 
-@app.command(epilog="Example: nas front digits-14px")
-def front(name: options.Name, as_json: options.AsJson = False, storage: options.Storage = DEFAULT_STORAGE) -> None:
-    """Show the front of a search, the base beside it, and the winner."""
+@app.command(epilog="Example: nas front digits-14px --plot")
+def front(
+    name: options.Name,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against the first cost, too.")] = False,
+    as_json: options.AsJson = False,
+    storage: options.Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show the front of a search, the base beside it, the winner, and which networks to look at first."""
     from nas.show import print_front
+    from nas.show_picks import plot_front, print_picks
 
     found = nas.front(name, storage)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
-    else:
-        print_front(Console(), found)
+        return
+    console = Console()
+    print_front(console, found)
+    print_picks(console, found.picks)
+    if plot:
+        typer.echo(plot_front(found))
 
 
 @app.command(epilog="Example: nas export digits-14px -o winner.json")
@@ -253,6 +263,8 @@ app.command(epilog="Example: nas stop digits-14px")(cli_service.stop)
 app.command(epilog="Example: nas resume digits-14px")(cli_service.resume)
 app.command(epilog="Example: nas delete digits-14px")(cli_service.delete)
 app.command(epilog="Example: nas logs digits-14px --follow")(cli_service.logs)
+app.command(epilog="Example: nas compare search-a search-b")(cli_report.compare)
+app.command(epilog="Example: nas report digits-14px -o report.html")(cli_report.report)
 
 
 def main() -> None:

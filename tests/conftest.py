@@ -124,3 +124,24 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "stdout.txt").write_text(done.stdout)
     (folder / "stderr.txt").write_text(done.stderr)
     return folder
+
+
+TIGHT: dict[str, Any] = {  # the base is above the budget; two baselines
+    "name": "tight",
+    "budget": {"params": "0.9x", "macs": "0.8x"},
+    "methods": [
+        {"name": "uniform", "shares": [0.5, 1]},
+        {"name": "multipliers", "width": [0.5], "resolution": [1, 0.75]},
+    ],
+    "objectives": ["accuracy", "macs", "params"],
+    "train": SMALL["train"] | {"confirm": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def tight_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished search some of whose networks are above the budget; tests only read it."""
+    folder = tmp_path_factory.mktemp("tight")
+    done = run_nas(folder, "search", str(write_spec(folder, **TIGHT)), "--local")
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -55,7 +55,7 @@ def _figures(job: AnyJob | RouteJob, result: JobResult) -> dict[str, Any]:
 
 def read_results(session: Session, job_ids: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """Ids of those that are there, and their results."""
-    query = select(JobRow.id, JobRow.result).where(_among(session, JobRow.id, job_ids))
+    query = select(JobRow.id, JobRow.result).where(among(session, JobRow.id, job_ids))
     return [(id_, result) for id_, result in session.execute(query)]
 
 
@@ -65,11 +65,11 @@ def read_figures(session: Session, job_ids: Sequence[str]) -> dict[str, Figures]
     same = (test.c.training_id == own.c.id) & (test.c.weights_sha256 == own.c.weights_sha256)
     on_test = (func.coalesce(test.c[name], 0) for name in ("correct", "images"))
     query = select(own.c.id, own.c.correct, own.c.images, own.c.wall_seconds, *on_test)
-    rows = session.connection().execute(query.outerjoin(test, same).where(_among(session, own.c.id, job_ids)))
+    rows = session.connection().execute(query.outerjoin(test, same).where(among(session, own.c.id, job_ids)))
     return {row[0]: Figures._make(row[1:]) for row in rows.all()}
 
 
-def _among(
+def among(
     session: Session, column: ColumnElement[str] | InstrumentedAttribute[str], values: Sequence[str]
 ) -> ColumnElement[bool]:
     """That a column holds one of these, which go as one value: there may be tens of thousands."""
