@@ -161,8 +161,8 @@ def export_network(
     return exported, content
 
 
-def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
-    """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
+def check_target(path: Path, *, force: bool) -> Path:
+    """The file of the weights beside a .json file that is to be written; raises ExportError where either cannot be."""
     weights = path.with_suffix(".safetensors")
     if path.suffix != ".json" or not path.name.isprintable() or "\\" in path.name:
         raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
@@ -174,7 +174,19 @@ def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
                 raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
     except OSError as error:
         raise ExportError(f"the file must have a name that the disk takes, but: {error.strerror}") from error
+    return weights
+
+
+def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
+    """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
+    weights = check_target(path, force=force)
     exported, content = export_winner(store, name, weights.name)
+    write_exported(exported, content, path)
+
+
+def write_exported(exported: ExportedNetwork, content: bytes, path: Path) -> None:
+    """Write an export to a .json file, and its weights beside it."""
+    weights = path.with_suffix(".safetensors")
     write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
 
@@ -217,9 +229,9 @@ def load_export(path: Path) -> LoadedNetwork:
     return _load(info, networks, tensors)
 
 
-def load_winner(store: Store, name: str) -> LoadedNetwork:
+def load_winner(store: Store, name: str, weights_file: str | None = None) -> LoadedNetwork:
     """The winner of a finished search, in evaluation mode; raises what `export_winner` does."""
-    info, content = export_winner(store, name)
+    info, content = export_winner(store, name, weights_file)
     return _load(info, [Architecture.from_json(data) for data in info.networks], load(content))
 
 

@@ -27,12 +27,13 @@ ONLY_IN = {
     "sklearn": {"trials/dataset.py"},
     "ruamel": {"nas/spec.py"},
     "plotly": {"dashboards/descent.py", "dashboards/dynamic.py", "dashboards/grid.py"},
-    "typer": {"nas/cli.py", "nas/cli_networks.py", "nas/options.py"},
+    "typer": {"nas/cli.py", "nas/cli_export.py", "nas/cli_networks.py", "nas/options.py"},
 }
 TORCH = (  # of search_spaces
     "search_spaces/build.py",
     "search_spaces/fuse.py",
     "search_spaces/fused_layers.py",
+    "search_spaces/layer_code.py",
     "search_spaces/magnitude.py",
     "search_spaces/modules.py",
     "search_spaces/routing.py",
@@ -47,6 +48,7 @@ LAZY = {  # where torch, torchvision or Ray is loaded by what needs it alone
     "trials/precision.py",
     "trials/ray_workers.py",
     "nas/cli.py",
+    "nas/cli_export.py",
     "nas/export_onnx.py",
     "nas/cli_networks.py",
     "nas/__init__.py",

@@ -15,7 +15,13 @@ COMMANDS = {
     "solve": ["--allow-code", "--approach", "--json", "--keep", "--scope", "--tolerance", "--two-sided", "spec"],
     "search": ["--allow-code", "--local", "spec"],
     "front": ["--json", "--storage", "name"],
-    "export": ["--force", "--onnx", "--output", "--storage", "name"],
+    "export": ["--card", "--code", "--force", "--onnx", "--output", "--storage", "--torch", "name"],
+    "train": [
+        "--continue", "--data", "--device", "--epochs", "--force", "--output", "--preset", "--root", "--seed", "path",
+    ],
+    "evaluate": ["--data", "--json", "--root", "--split", "path"],
+    "diff": ["--json", "first", "second"],
+    "schema": ["--export"],
     "verify": ["--json", "--score", "path"],
     "dashboard": ["--port", "--storage"],
     "cost": [
