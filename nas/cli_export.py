@@ -41,7 +41,8 @@ def export(  # noqa: PLR0913, PLR0917
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without a file, the JSON on standard output."""
-    from nas.export import check_target, export_winner, load_export, load_winner, write_export
+    from nas.export import export_winner, load_export, load_winner
+    from nas.export_files import check_target, write_export
     from nas.export_formats import make_formats
     from trials.files import write_atomically
     from trials.store import Store

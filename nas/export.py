@@ -32,7 +32,6 @@ from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_c
 from search_spaces.build import Network, build
 from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
-from trials.files import write_atomically
 from trials.images import Preprocess
 from trials.store import Store
 from trials.weights import checkpoint_path, read_bytes, sha256
@@ -137,6 +136,7 @@ def export_network(
             confirm=spec["train"].get("confirm", 0),
             recipe=job.recipe,
             origin=job.origin and job.origin.recipe,
+            start_sha256=job.start_sha256,
         ),
         data=Data(
             source=spec["data"]["source"],
@@ -159,35 +159,6 @@ def export_network(
         dynamic=dynamic,
     )
     return exported, content
-
-
-def check_target(path: Path, *, force: bool) -> Path:
-    """The file of the weights beside a .json file that is to be written; raises ExportError where either cannot be."""
-    weights = path.with_suffix(".safetensors")
-    if path.suffix != ".json" or not path.name.isprintable() or "\\" in path.name:
-        raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
-    try:
-        if not path.parent.is_dir():
-            raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-        for target in (path, weights):
-            if target.is_dir() or (target.exists() and not force):
-                raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
-    except OSError as error:
-        raise ExportError(f"the file must have a name that the disk takes, but: {error.strerror}") from error
-    return weights
-
-
-def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
-    """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
-    weights = check_target(path, force=force)
-    exported, content = export_winner(store, name, weights.name)
-    write_exported(exported, content, path)
-
-
-def write_exported(exported: ExportedNetwork, content: bytes, path: Path) -> None:
-    """Write an export to a .json file, and its weights beside it."""
-    weights = path.with_suffix(".safetensors")
-    write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
 
 def read_export(path: Path) -> ExportedNetwork:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
 
-from nas.export_format import Accuracy, Data, ExportedNetwork, Training
+from nas.export_format import MAC_RULE, Accuracy, Data, ExportedNetwork
 from search_spaces import Architecture
 from search_spaces.exits import exit_costs
 
@@ -21,7 +21,9 @@ def card_of(info: ExportedNetwork) -> str:
         _section("Training", _training(info)),
         _section("Use", _use(info)),
         _section("Limits", _limits(info)),
-        _section("Versions", _table(("software", "version"), info.versions.items())),
+        _section(
+            "Versions", _table(("software", "version"), [tuple(map(_code, one)) for one in info.versions.items()])
+        ),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -56,7 +58,7 @@ def _summary(info: ExportedNetwork) -> str:
     networks = [Architecture.from_json(data) for data in info.networks]
     channels, classes = networks[0].input[0], networks[0].output[0]
     lines = [
-        f"# {_code(info.search)}: images of {channels} channel{'s' * (channels > 1)} to {classes} classes",
+        f"# {_code(info.search)}: images of {_counted(channels, 'channel')} to {classes} classes",
         "",
         f"Found by {_code(info.method)} in the search {_code(info.search)}, exported at {_code(info.created_at)}; "
         f"network {_code(info.network_id)}.",
@@ -65,7 +67,7 @@ def _summary(info: ExportedNetwork) -> str:
     if info.dynamic is None:
         return "\n".join((*lines, f"One network, of {info.resolution} px."))
     lines += [
-        f"Dynamic: {len(networks)} network{'s' * (len(networks) > 1)} with {len(info.dynamic.exits)} exits in all. An "
+        f"Dynamic: {_counted(len(networks), 'network')}, {_counted(len(info.dynamic.exits), 'exit')}. An "
         "image is answered at the first exit whose calibrated confidence is above its threshold; others go on.",
         "",
     ]
@@ -91,7 +93,8 @@ def _costs(info: ExportedNetwork) -> str:
          _number(info.slack.get(name)))
         for name, value in info.costs.model_dump(exclude_none=True).items()
     ]  # fmt: skip
-    note = f"For one image; {info.mac_rule}."
+    rule = MAC_RULE if info.mac_rule == MAC_RULE else _code(info.mac_rule)
+    note = f"For one image; {rule}."
     if info.dynamic is not None:
         note += " macs is the mean over the validation images, macs_worst that of an image that comes to the last exit."
     if info.latency is not None and info.costs.latency_ms is not None:
@@ -137,12 +140,8 @@ def _choice(info: ExportedNetwork) -> str:
     training = info.training if info.found is None else info.found.training
     bounds = ", ".join(f"{name} at most {_number(bound)}" for name, bound in info.budget.items())
     text = f"Among the networks of the search that keep its budget ({bounds}) it was chosen by accuracy on validation. "
-    if training.confirm:
-        text += (
-            f"That was judged with {training.confirm} fresh seeds beside the {training.seeds} that it was found with. "
-        )
-    else:
-        text += f"That was judged with the {training.seeds} seeds that it was found with. "
+    fresh, found = _counted(training.confirm, "fresh seed"), _counted(training.seeds, "seed")
+    text += f"That was judged with {fresh} beside {found}. " if training.confirm else f"That was judged with {found}. "
     if info.found is not None:
         return text + "Then it was trained in full with one seed; its test split was scored once, when that had ended."
     text += "The test split was scored once, for base and winner. "
@@ -152,7 +151,7 @@ def _choice(info: ExportedNetwork) -> str:
 def _data(data: Data) -> str:
     rows = [
         ("source", _code(data.source)),
-        *((f"images for {name}", _number(count)) for name, count in data.sizes.items()),
+        *((f"images of {_code(name)}", _number(count)) for name, count in data.sizes.items()),
         ("side when decoded", "their own" if data.side is None else f"{data.side} px"),
         ("split", f"validation {data.split.validation:g}, test {data.split.test:g}, seed {data.split.seed}"),
         ("SHA-256 of images and labels", _code(data.fingerprint)),
@@ -163,7 +162,7 @@ def _data(data: Data) -> str:
 
 def _training(info: ExportedNetwork) -> str:
     training = info.training
-    text = f"Preset {_code(training.preset)}, {training.epochs} epochs, from {_start(training)}."
+    text = f"Preset {_code(training.preset)}, {training.epochs} epochs, from {_start(info)}."
     if training.recipe is not None:
         recipe = training.recipe.model_dump().items()
         text += "\n\n" + _table(("", "value"), ((name, _code(json.dumps(value))) for name, value in recipe))
@@ -174,12 +173,13 @@ def _training(info: ExportedNetwork) -> str:
     return text
 
 
-def _start(training: Training) -> str:
+def _start(info: ExportedNetwork) -> str:
+    training = info.training
     if training.start_sha256:
         return f"weights with SHA-256 {_code(training.start_sha256)}"
     if training.origin is not None:
         return "the base's weights, narrowed by magnitude"
-    return "fresh weights, or those that the search's base began with"
+    return "fresh weights" if info.format_version > 3 else "weights of which the file, an older one, says nothing"
 
 
 def _use(info: ExportedNetwork) -> str:
@@ -187,7 +187,7 @@ def _use(info: ExportedNetwork) -> str:
     stem = _file((file or "winner.safetensors").removesuffix(".safetensors"))
     several = info.dynamic is not None
     stage = f"{stem}.1" if several else stem
-    side = "its" if several else info.resolution
+    side = "its network's" if several else info.resolution
     more = f" and so on, a file for each of {len(info.dynamic.exits)} exits" if info.dynamic is not None else ""
     return f"""Images are uint8 [N, C, H, W], 0 to 255. What `nas export` writes of it:
 
@@ -215,11 +215,13 @@ def _limits(info: ExportedNetwork) -> str:
     images = test.images or info.data.sizes.get("test", 0)
     accuracy = info.weights.test_accuracy
     channels = len(info.preprocessing.mean)
+    sides = dict.fromkeys(
+        f"{side} x {side}" for side in (Architecture.from_json(one).resolution for one in info.networks)
+    )
     lines = [
-        f"Every image is brought to {info.resolution} x {info.resolution} px"
-        f"{' or less, network by network' if info.dynamic else ''} ({info.preprocessing.resize}): what is lost there "
+        f"Every image is brought to {' and '.join(sides)} px ({info.preprocessing.resize}): what is lost there "
         "it cannot see, and images that are not square are distorted.",
-        f"It takes {channels} channel{'s' * (channels > 1)}, divided by {info.preprocessing.scale}, less mean "
+        f"It takes {_counted(channels, 'channel')}, divided by {info.preprocessing.scale}, less mean "
         f"{_list(info.preprocessing.mean)}, over std {_list(info.preprocessing.std)}. Other preprocessing gives other "
         "scores.",
         "It knows the classes of its training images alone and answers one of them for every image. Nothing was "
@@ -260,6 +262,10 @@ def _code(text: str) -> str:
 def _file(name: str) -> str:
     """The name of a file where it may stand in code."""
     return name if all(one.isalnum() or one in "._-" for one in name) and name.isascii() else "winner"
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

@@ -90,18 +90,21 @@ def stage_files(
 ) -> tuple[StageFile, ...]:
     """`path` itself, or `name.1.suffix`, `name.2.suffix`, ... where images leave at several exits.
 
-    `export` makes a file of a stage, an example of what it reads and its notes: `notes`, its number and its threshold.
+    `export` makes a file of a stage, an example of what it reads and its notes: `notes`, the images' side, its number
+    and its threshold.
     `preprocess` brings images to the input of a single network; several have their own. Raises ExportError where a
     file gives other numbers than torch, for batches of two sizes.
     """
     if isinstance(network, Network):
         whole = Stage(network, preprocess).eval()
-        return (StageFile(path=path, content=_checked(export, whole, _images(whole), notes, path)[0]),)
+        own = {**notes, "side": str(network.architecture.resolution)}
+        return (StageFile(path=path, content=_checked(export, whole, _images(whole), own, path)[0]),)
     stages = _stages(network)
     given: Batches = {}
     files = []
     for number, stage in enumerate(stages, 1):
-        own = {**notes, "stage": f"{number} of {len(stages)}"}
+        side = str(stage.network.architecture.resolution)
+        own = {**notes, "side": side, "stage": f"{number} of {len(stages)}"}
         if number < len(stages):
             own["threshold"] = repr(network.thresholds[number - 1])
         content, given = _checked(export, stage, given if stage.reads else _images(stage), own, path)

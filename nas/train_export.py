@@ -7,7 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from nas.export import ExportError, LoadedNetwork, check_target, load_export, write_exported
+from nas.export import ExportError, LoadedNetwork, load_export
+from nas.export_files import check_target, write_exported
 from nas.export_format import ExportedNetwork
 from nas.exported_images import open_images
 from nas.retrained import Retrained, Tensors, export_retrained

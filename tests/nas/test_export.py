@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import nas
-from nas.export import ExportError, load_export, write_export
+from nas.export import ExportError, load_export
+from nas.export_files import write_export
 from nas.export_format import ExportedNetwork
 from nas.verify import verify_export
 from search_spaces import NasError

@@ -102,7 +102,7 @@ def test_layers_give_what_modules_give(case: tuple[Op, tuple[Shape, ...]]) -> No
 
 
 def test_random_networks(tmp_path: Path) -> None:
-    texts = []
+    texts: list[str] = []
 
     @settings(max_examples=60)
     @given(networks())
@@ -115,7 +115,7 @@ def test_random_networks(tmp_path: Path) -> None:
 
 def test_random_networks_with_exits(tmp_path: Path) -> None:
     """All scores at once, and exit by exit with what each leaves."""
-    texts = []
+    texts: list[str] = []
 
     @settings(max_examples=60)
     @given(networks_with_exits())
