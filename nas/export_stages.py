@@ -56,9 +56,14 @@ class Stage(nn.Module):
         return ("scores", *(() if self.temperature is None else ("confidence",)), *self.leaves)
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
-        """As torch.export wants them: the number of images is any, the same of all that `forward` takes."""
-        batch = torch.export.Dim("N")
-        return (tuple({0: batch} for _ in self.inputs),)
+        """As torch.export wants them: the number of images is any, the same of all that `forward` takes.
+
+        Of a value that has replicas of each image the first side is a multiple of it.
+        """
+        batch = torch.export.Dim("batch")
+        shapes = [self.network.architecture.shapes[name] for name in self.reads] or [self.network.architecture.input]
+        replicas = [shape[0] if len(shape) in (2, 4) else 1 for shape in shapes]
+        return (tuple({0: batch if count == 1 else count * batch} for count in replicas),)
 
 
 @dataclass(frozen=True, kw_only=True)

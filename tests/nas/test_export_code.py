@@ -13,8 +13,9 @@ from nas.export import ExportError, LoadedNetwork
 from nas.export_code import code_of, write_code
 from nas.export_format import ExportedNetwork
 from search_spaces import Architecture
-from search_spaces.routing import RoutedNetwork
+from search_spaces.routing import RoutedNetwork, confidences
 from tests.nas.exports import KINDS
+from tests.nas.test_export_torch import with_replicas
 from tests.search_spaces.random_exits import early
 from tests.search_spaces.test_network_code import ruff
 from tests.search_spaces.trained_networks import trained
@@ -80,6 +81,30 @@ def test_a_network_whose_early_exits_are_not_used(exports: dict[str, Path]) -> N
         for found, wanted in zip(network.exits(images), built.exits(seen), strict=True):
             torch.testing.assert_close(found, wanted, rtol=0, atol=0)
         torch.testing.assert_close(network(images), built(seen), rtol=0, atol=0)
+
+
+def test_replicas_go_on_with_their_images(exports: dict[str, Path]) -> None:
+    architecture = with_replicas()
+    info = nas.load(exports["msnet"] / "winner.json").info
+    assert info.dynamic is not None
+    seen = Preprocess(16, info.preprocessing.mean, info.preprocessing.std)
+    built = trained(architecture, dtype=torch.float32)
+    images = torch.randint(0, 256, (20, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        sure = confidences(built.eval().exits(seen(images))[0])
+    middle = float(sure.median())
+    first, last = info.dynamic.exits
+    exits = [first.model_copy(update={"threshold": middle, "temperature": 1.0}), last]
+    dynamic = info.dynamic.model_copy(update={"exits": exits})
+    routed = RoutedNetwork([built], [seen], thresholds=[middle], temperatures=[1.0]).eval()
+    network = run(write_code([architecture], info.model_copy(update={"dynamic": dynamic})))
+    network.load_state_dict({f"networks.0.{name}": value for name, value in built.state_dict().items()})
+    with torch.inference_mode():
+        scores, answered = routed.route(images)
+        found, exit_of = network.route(images)
+    assert exit_of.tolist() == answered.tolist()
+    assert set(answered.tolist()) == {0, 1}
+    torch.testing.assert_close(found, scores, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("text", ['"""\nimport os\nos.abort()\n"""', "a\nb", "x" * 500, "{0}", "\\", "naïve"])
