@@ -172,6 +172,6 @@ def _shown(value: Any) -> str:
 
 
 def _relative(first: float | None, second: float | None) -> str:
-    if first is None or second is None or not first:
+    if first is None or second is None or not first or first == second:
         return ""
     return f"{second / first - 1:+.2%}"

@@ -90,6 +90,7 @@ def print_evaluation(console: Console, result: dict[str, Any]) -> None:
         f"accuracy {result['accuracy']:.4f} (standard error {result['standard_error']:.4f})",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     if not result["own_images"]:
         console.print("these are other images than those that it was chosen and tested on")
@@ -97,6 +98,7 @@ def print_evaluation(console: Console, result: dict[str, Any]) -> None:
         f"mean confidence {result['mean_confidence']:.4f}, expected calibration error "
         f"{result['expected_calibration_error']:.4f}",
         highlight=False,
+        soft_wrap=True,
     )
     table = make_table("class", "images", "answered", "right", "recall", "precision")
     for row in result["classes"]:

@@ -17,6 +17,7 @@ from search_spaces.build import Network
 from trials.checkpoint import weights_bytes
 from trials.full_training import Epoch, train_in_full
 from trials.job import Job
+from trials.latency import open_device
 from trials.recipe import PRESETS, PresetName, Recipe, preset
 from trials.weights import drop_states, sha256
 
@@ -57,6 +58,7 @@ def train_export(
     ExportError for files that cannot be read or written, DataError for images, TrainingDiverged.
     """
     weights = check_target(output, force=force)
+    open_device(how.device)
     loaded = load_export(path)
     recipe = how.recipe(path, loaded.info)
     settings, dataset = open_images(path, loaded.info, how.source, how.root)
@@ -108,15 +110,19 @@ def _training_folder(output: Path) -> Iterator[Path]:
     lock = FileLock(folder / "lock")
     try:
         folder.mkdir(exist_ok=True)
-        with lock.acquire(timeout=0):
-            yield folder
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise ExportError(f"{output} must be trained by one process, but another one trains it now") from error
     except OSError as error:
         raise ExportError(f"states of the training must be kept in {folder}, but: {error.strerror}") from error
-    with suppress(OSError):
-        (folder / "lock").unlink(missing_ok=True)
-        folder.rmdir()
+    try:
+        yield folder
+    finally:
+        if [path.name for path in folder.iterdir()] == ["lock"]:
+            with suppress(OSError):
+                (folder / "lock").unlink()
+                folder.rmdir()
+        lock.release()
 
 
 def _weights_of(loaded: LoadedNetwork) -> list[Tensors]:

@@ -139,6 +139,8 @@ def test_what_cannot_be(exports: dict[str, Path], tmp_path: Path) -> None:
         pytest.raises(ExportError, match="must be trained by one process, but another one trains it now"),
     ):
         train_export(source, tmp_path / "other.json", FullTraining(epochs=1), force=False, report=quiet)
+    with pytest.raises(NasError, match="the device must be one that torch has, such as cpu or cuda, but 'toaster'"):
+        train_export(source, tmp_path / "x.json", FullTraining(device="toaster"), force=False, report=quiet)
     path = write_untrained(tmp_path / "old", "static")
     content = json.loads(path.read_text())
     content["training"]["recipe"] = None
@@ -160,7 +162,7 @@ def test_a_training_that_diverges_is_one_line(exports: dict[str, Path], tmp_path
     path.write_text(json.dumps(content))
     with pytest.raises(NasError, match="the loss must"):
         train_export(path, tmp_path / "full.json", FullTraining(), force=False, report=quiet)
-    assert not (tmp_path / "full.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
 def test_the_command(exports: dict[str, Path], tmp_path: Path) -> None:
