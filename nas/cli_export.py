@@ -41,19 +41,19 @@ def export(  # noqa: PLR0913, PLR0917
     storage: options.Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take the winner away: the network as JSON, with its weights; without a file, the JSON on standard output."""
+    asked = {"onnx": onnx, "torch": torch, "code": code, "card": card}
+    files = {format_: path for format_, path in asked.items() if path is not None}
+    is_file = name.endswith(".json") and Path(name).is_file()
+    if is_file and (output is not None or not files):
+        raise NasError(f"{name} is exported already; choose other formats of it: --onnx, --torch, --code, --card")
     from nas.export import export_winner, load_export, load_winner
     from nas.export_files import check_target, write_export
     from nas.export_formats import make_formats
     from trials.files import write_atomically
     from trials.store import Store
 
-    asked = {"onnx": onnx, "torch": torch, "code": code, "card": card}
-    files = {format_: path for format_, path in asked.items() if path is not None}
-    exported = Path(name)
-    if exported.suffix == ".json" and exported.is_file():
-        if output is not None or not files:
-            raise NasError(f"{name} is exported already; choose other formats of it: --onnx, --torch, --code, --card")
-        made = make_formats(load_export(exported), files, force=force)
+    if is_file:
+        made = make_formats(load_export(Path(name)), files, force=force)
         write_atomically(made)
         typer.echo(f"wrote {', '.join(map(str, made))}")
         return
