@@ -63,5 +63,5 @@ postgresql:
 	  echo "postgresql could not be installed: the tests on it will be skipped"
 
 schema: setup
-	$(BIN)/python -c "import json; from nas.export_format import ExportedNetwork as E; \
-	  print(json.dumps(E.model_json_schema(), indent=2))" > nas/network.schema.json
+	$(BIN)/nas schema --export > nas/network.schema.json
+	$(BIN)/nas schema > nas/spec.schema.json

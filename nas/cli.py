@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import nas
-from nas import cli_networks, cli_report, cli_service, cli_storage, options
+from nas import cli_export, cli_networks, cli_report, cli_service, cli_storage, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError, one_line
@@ -158,39 +158,6 @@ def front(
         typer.echo(plot_front(found))
 
 
-@app.command(epilog="Example: nas export digits-14px -o winner.json")
-def export(
-    name: options.Name,
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", help="A .json file or URL; the weights go beside it.")
-    ] = None,
-    onnx: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A .onnx file or URL; where images leave at several exits, a file for each."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    storage: options.Storage = DEFAULT_STORAGE,
-) -> None:
-    """Take the winner away: the network as JSON, with its weights; without -o, the JSON on standard output."""
-    from nas.export import export_winner, load_winner, write_export
-    from trials.folders import open_path
-    from trials.store import Store
-
-    with Store(storage) as store:
-        if output is None and onnx is None:
-            typer.echo(export_winner(store, name)[0].model_dump_json(indent=2))
-        if onnx is not None:
-            from nas.export_onnx import write_onnx
-
-            written = write_onnx(load_winner(store, name), open_path(onnx), force=force)
-            typer.echo(f"wrote {', '.join(map(str, written))}, which give what torch gives")
-        if output is not None:
-            path = open_path(output)
-            write_export(store, name, path, force=force)
-            typer.echo(f"wrote {output} and {path.with_suffix('.safetensors')}")
-            typer.echo(f"next: nas verify {output}")
-
-
 @app.command(epilog="Example: nas verify winner.json")
 def verify(
     path: Annotated[str, typer.Argument(metavar="FILE", help="An exported network, or its URL.")],
@@ -244,6 +211,11 @@ def dashboard(
                 typer.echo("stopped")
 
 
+app.command(epilog="Example: nas export digits-14px -o winner.json")(cli_export.export)
+app.command(epilog="Example: nas train winner.json --epochs 300 -o full.json")(cli_export.train)
+app.command(epilog="Example: nas evaluate winner.json --split validation")(cli_export.evaluate)
+app.command(epilog="Example: nas diff winner.json full.json")(cli_export.diff)
+app.command(epilog="Example: nas schema > spec.schema.json")(cli_export.schema)
 app.command(epilog="Example: nas cost resnet18 --resolution 96 --classes 10")(cli_networks.cost)
 app.command(epilog="Example: nas scale vgg11 --fit examples/vgg11-fit.json --params 0.58M")(cli_networks.scale)
 app.command(epilog="Example: nas descent neuralscale-vgg11 --draw widths.html")(cli_networks.descent)

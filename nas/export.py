@@ -29,15 +29,12 @@ from nas.export_format import (
     Training,
     Weights,
 )
-from nas.file_names import is_file_name
 from nas.spec_errors import explain
 from nas.texts import MOST_JSON, TextError, read_text
 from search_spaces import LATENCY, Architecture, NasError, NetworkError, count_cost
 from search_spaces.build import Network, build
 from search_spaces.routing import RoutedNetwork
 from trials.checkpoint import load_weights, read_weights
-from trials.files import reasons, write_atomically
-from trials.folders import is_remote
 from trials.images import Preprocess
 from trials.source_facts import public_name
 from trials.store import Store
@@ -143,6 +140,7 @@ def export_network(
             confirm=spec["train"].get("confirm", 0),
             recipe=job.recipe,
             origin=job.origin and job.origin.recipe,
+            start_sha256=job.start_sha256,
         ),
         data=Data(
             source=public_name(spec["data"]["source"]),
@@ -164,24 +162,6 @@ def export_network(
         dynamic=dynamic,
     )
     return exported, content
-
-
-def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:
-    """Write the winner to a .json file and its weights beside it; neither is put in place before both are written."""
-    weights = path.with_suffix(".safetensors")
-    if path.suffix != ".json" or not is_file_name(weights.name):
-        raise ExportError(f"the file must have a plain name that ends with .json, but is {str(path)!r}")
-    try:
-        with reasons(path):
-            if not is_remote(path) and not path.parent.is_dir():
-                raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-            for target in (path, weights):
-                if target.is_dir() or (target.exists() and not force):
-                    raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
-    except OSError as error:
-        raise ExportError(f"the file must have a name that can be written, but: {error.strerror}") from error
-    exported, content = export_winner(store, name, weights.name)
-    write_atomically({weights: content, path: (exported.model_dump_json(indent=2) + "\n").encode()})
 
 
 def read_export(path: Path) -> ExportedNetwork:
@@ -226,9 +206,9 @@ def load_export(path: Path) -> LoadedNetwork:
     return _load(info, networks, tensors)
 
 
-def load_winner(store: Store, name: str) -> LoadedNetwork:
+def load_winner(store: Store, name: str, weights_file: str | None = None) -> LoadedNetwork:
     """The winner of a finished search, in evaluation mode; raises what `export_winner` does."""
-    info, content = export_winner(store, name)
+    info, content = export_winner(store, name, weights_file)
     return _load(info, [Architecture.from_json(data) for data in info.networks], load(content))
 
 

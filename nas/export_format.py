@@ -1,4 +1,4 @@
-"""The published format of an exported network, version 3. `network.schema.json` beside it is its JSON Schema."""
+"""The published format of an exported network, version 4. `network.schema.json` beside it is its JSON Schema."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from trials.recipe import Recipe
 
-FORMAT_VERSION: Literal[3] = 3
+FORMAT_VERSION: Literal[4] = 4
 MAC_RULE = (
     "one MAC is one multiply-add of a conv or linear layer for one image; "
     "bias, activation, pooling and dropout count nothing"
@@ -84,6 +84,7 @@ class Training(_Part):
     origin: Recipe | None = Field(
         None, description="Of the base's training, where the network was narrowed from the trained base and fine-tuned."
     )
+    start_sha256: str = Field("", description="Hash of the file of weights that it went on from, if it did.")
 
 
 class Split(_Part):
@@ -104,6 +105,15 @@ class Data(_Part):
     split: Split = Field(description="Shares and seed.")
     split_fingerprint: str = Field(description="SHA-256 of the indices of train, validation and test.")
     sizes: dict[str, int] = Field(description="Images in each split.")
+
+
+class Found(_Part):
+    """What the search stated of a network that was trained in full afterwards."""
+
+    training: Training = Field(description="How every network of the search was trained.")
+    data: Data = Field(description="The images of the search.")
+    validation_accuracy: Accuracy = Field(description="Of the search's training, on its validation split.")
+    test_accuracy: Accuracy = Field(description="Of the search's training, on its test split.")
 
 
 class Weights(_Part):
@@ -149,7 +159,7 @@ class ExportedNetwork(_Part):
     """A network with everything needed to rebuild, check and use it."""
 
     format: Literal["nas-network"] = Field(description="Always nas-network.")
-    format_version: Literal[2, 3] = Field(description="Version of this format; 2 has no dynamic.")
+    format_version: Literal[2, 3, 4] = Field(description="Version of this format; 2 has no dynamic, 3 no found.")
     created_at: str = Field(description="When it was exported, ISO 8601, UTC.")
     search: str = Field(description="Name of the search.")
     method: str = Field(description="Method that proposed it; base where no candidate was better.")
@@ -172,6 +182,10 @@ class ExportedNetwork(_Part):
         description="Input shape and nodes: op, its fields, and the nodes it reads; null where dynamic is given."
     )
     dynamic: Dynamic | None = Field(None, description="The networks of one whose images leave at several exits.")
+
+    found: Found | None = Field(
+        None, description="Where it was trained in full afterwards: what the search stated, with which base compares."
+    )
 
     @property
     def networks(self) -> tuple[dict[str, Any], ...]:

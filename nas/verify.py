@@ -4,21 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 
 from nas.export import ExportError, LoadedNetwork, load_export
 from nas.export_format import MAC_RULE
-from nas.file_names import is_file_name
-from nas.spec_errors import explain
+from nas.exported_images import open_images
 from nas.tables import make_table
-from search_spaces import LATENCY, Architecture
-from trials.data import SOURCES, DataSettings
-from trials.dataset import load_dataset
+from search_spaces import LATENCY
 from trials.images import open_split
 from trials.memory_plan import SCORING_BATCH
-from trials.source_facts import describe_source
-from trials.torchvision_source import TORCHVISION
 
 
 def verify_export(path: Path, *, score: bool, data: str | None = None, root: str | None = None) -> dict[str, Any]:
@@ -46,24 +40,8 @@ def verify_export(path: Path, *, score: bool, data: str | None = None, root: str
 def score_again(path: Path, loaded: LoadedNetwork, data: str | None = None, root: str | None = None) -> float:
     """Accuracy on the test split, from pixels; raises ExportError where images or accuracy are not the file's."""
     info = loaded.info
-    stated = info.data.model_dump(include={"side", "split"}, exclude_none=True)
-    source = _own_source(path, info.data.source) if data is None else data
-    if source.startswith(TORCHVISION) and not root:
-        raise ExportError(
-            f"{path} was scored on {source}; name the folder where that is, or is downloaded to, by --root"
-        )
-    try:
-        settings = DataSettings.model_validate({**stated, "source": source, "root": root or ""})
-    except ValidationError as error:
-        raise ExportError(f"{path}: data: {explain(error, DataSettings)}") from error
-    facts = describe_source(settings)
-    networks = [Architecture.from_json(data) for data in info.networks]
-    if {(one.input[0], one.output) for one in networks} != {(facts.channels, (facts.classes,))}:
-        raise ExportError(f"{path} must take images of {source} and give its classes, but does not")
-    dataset = load_dataset(settings)
-    if (dataset.fingerprint, dataset.split_fingerprint) != (info.data.fingerprint, info.data.split_fingerprint):
-        raise ExportError(f"the images must be those of {path}, but {source} has other ones or another split")
-    test = open_split(dataset, "test", facts.side)
+    _, dataset = open_images(path, info, data, root, own=True)
+    test = open_split(dataset, "test", dataset.images.shape[2])
     with torch.inference_mode():
         batches = test.batches(SCORING_BATCH)
         correct = sum(int((loaded(images).argmax(1) == labels).sum()) for images, labels in batches)
@@ -73,16 +51,6 @@ def score_again(path: Path, loaded: LoadedNetwork, data: str | None = None, root
             f"{path} must state what its weights score, but states {info.weights.test_accuracy}, scored {accuracy}"
         )
     return accuracy
-
-
-def _own_source(path: Path, source: str) -> str:
-    """The images that a file names: a dataset, or a file or folder here. No path of a file's is followed elsewhere."""
-    known = source in SOURCES or source.startswith(TORCHVISION)
-    if not known and not (is_file_name(source) and Path(source).exists()):
-        raise ExportError(
-            f"{path} was scored on {source!r}, which must be in this folder, but is not; name the images by --data"
-        )
-    return source
 
 
 def print_verified(console: Console, verified: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ ONLY_IN = {
     },
     "typer": {
         "nas/cli.py",
+        "nas/cli_export.py",
         "nas/cli_networks.py",
         "nas/cli_report.py",
         "nas/cli_service.py",
@@ -50,6 +51,7 @@ TORCH = (  # of search_spaces
     "search_spaces/build.py",
     "search_spaces/fuse.py",
     "search_spaces/fused_layers.py",
+    "search_spaces/layer_code.py",
     "search_spaces/magnitude.py",
     "search_spaces/modules.py",
     "search_spaces/routing.py",
@@ -66,6 +68,7 @@ LAZY = {  # where torch, torchvision, Ray or fsspec is loaded by what needs it a
     "trials/ray_start.py",
     "trials/ray_workers.py",
     "nas/cli.py",
+    "nas/cli_export.py",
     "nas/export_onnx.py",
     "nas/cli_networks.py",
     "nas/cost_report.py",

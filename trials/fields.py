@@ -6,7 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator
 
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,2}))?([KMG]?)")
+PATTERN = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,2}))?([KMG]?)"
+_NUMBER = re.compile(PATTERN)
 _T = TypeVar("_T")
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 

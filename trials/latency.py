@@ -53,7 +53,7 @@ def measure_latency(
     """
     if batch_size < 1:
         raise LatencyError(f"the batch size must be at least 1, but is {batch_size}")
-    place = _device(device)
+    place = open_device(device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -95,7 +95,8 @@ def _time_batches(
     return times
 
 
-def _device(name: str) -> torch.device:
+def open_device(name: str) -> torch.device:
+    """The device of a name, on which something was made; raises LatencyError where torch has none that computes."""
     try:
         place = torch.device(name)
         torch.empty(1, device=place)

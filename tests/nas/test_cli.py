@@ -17,7 +17,6 @@ COMMANDS = {
     "front": ["--json", "--plot", "--storage", "name"],
     "report": ["--force", "--format", "--output", "--storage", "name"],
     "compare": ["--json", "--methods", "--storage", "names"],
-    "export": ["--force", "--onnx", "--output", "--storage", "name"],
     "verify": ["--data", "--json", "--root", "--score", "path"],
     "dashboard": ["--allow-host", "--host", "--port", "--storage"],
     "submit": ["--allow-code", "--name", "--priority", "spec"],
@@ -30,6 +29,13 @@ COMMANDS = {
     "logs": ["--follow", "--storage", "name"],
     "move": ["source", "target", "--checkpoints"],
     "upgrade": ["--storage"],
+    "export": ["--card", "--code", "--force", "--onnx", "--output", "--storage", "--torch", "name"],
+    "train": [
+        "--continue", "--data", "--device", "--epochs", "--force", "--output", "--preset", "--root", "--seed", "path",
+    ],
+    "evaluate": ["--data", "--json", "--root", "--split", "path"],
+    "diff": ["--json", "first", "second"],
+    "schema": ["--export"],
     "cost": [
         "network", "--width", "--widths", "--resolution", "--classes", "--channels", "--per-layer", "--convention",
         "--latency", "--batch-size", "--device", "--allow-code", "--json",

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import nas
-from nas.export import ExportError, load_export, write_export
+from nas.export import ExportError, load_export
+from nas.export_files import write_export
 from nas.export_format import ExportedNetwork
 from nas.verify import verify_export
 from search_spaces import NasError
@@ -74,7 +75,7 @@ print((found == dataset.labels[test]).mean(), network.info.weights.test_accuracy
 def test_files_of_version_2_are_read(winner: Path) -> None:
     """They know neither dynamic networks nor what these cost at worst."""
     content = json.loads(winner.read_text())
-    del content["dynamic"], content["costs"]["macs_worst"], content["costs"]["latency_worst_ms"]
+    del content["dynamic"], content["found"], content["costs"]["macs_worst"], content["costs"]["latency_worst_ms"]
     winner.write_text(json.dumps(content | {"format_version": 2}))
     assert nas.load(str(winner)).info.format_version == 2
 
@@ -135,7 +136,7 @@ def change(path: Path, place: str, value: Any) -> None:
         ("preprocessing.std", [0], r"preprocessing.std.0 must be greater than 0, but got 0"),
         ("weights.file", "a\0.safetensors", "weights.file"),
         ("architecture.nodes.0.name", ["conv1"], "must hold a network that can exist"),
-        ("format_version", 1, "format_version must be 2 or 3, but got 1"),
+        ("format_version", 1, "format_version must be 2, 3 or 4, but got 1"),
         ("surprise", 1, "unknown key 'surprise' at the top; known keys: format, format_version"),
         ("weights.sha256", "0" * 64, "must have SHA-256 0000"),
         ("weights.file", "../../secret.safetensors", "weights.file"),

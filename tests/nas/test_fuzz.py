@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import nas
 from nas.cli import main
-from nas.export import write_export
+from nas.export_files import write_export
 from nas.routed import routed_id
 from nas.spec import parse_spec
 from search_spaces import one_line
