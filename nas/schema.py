@@ -7,7 +7,8 @@ from pydantic_core import core_schema
 
 from nas.export_format import ExportedNetwork
 from nas.method_spec import count_name
-from nas.spec import BudgetSpec, Spec
+from nas.ray_spec import MOVED, RaySpec
+from nas.spec import BudgetSpec, SearchSpec, Spec
 from trials.fields import PATTERN
 
 NUMBER = rf"^\s*(?:{PATTERN})\s*$"  # 0.58M, 300K or 1e6
@@ -23,6 +24,9 @@ def spec_schema() -> dict[str, Any]:
         properties[name] = {**properties[name], "anyOf": [*_BOUNDS, {"type": "null"}]}
         for short in getattr(field.validation_alias, "choices", ()):
             properties[str(short)] = properties[name]
+    search, ray = (schema["$defs"][part.__name__]["properties"] for part in (SearchSpec, RaySpec))
+    for earlier, name in MOVED.items():
+        search[earlier] = {**ray[name], "deprecated": True, "description": f"Now ray.{name}."}
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 def write_spec_text(spec: Mapping[str, Any]) -> str:
     """YAML, in the order of the keys; what is not set is left out, as it is read as not set."""
     stream = StringIO()
-    yaml: Any = YAML(typ="safe")  # whose hints know no None here
+    yaml: Any = YAML(typ="safe", pure=True)  # whose hints know no None here
     yaml.default_flow_style = None  # lists of numbers in one line
     yaml.sort_base_mapping_type_on_output = False
     yaml.dump(_without_none(spec), stream)

@@ -151,10 +151,10 @@ def test_other_scores_are_refused(exports: dict[str, Path], monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "file", "message"),
     [
-        ("onnx", "w.json", r"--onnx must have a plain name that ends with \.onnx, but is 'w.json'"),
-        ("torch", "w.pt", r"--torch must have a plain name that ends with \.pt2"),
-        ("code", "a\nb.py", r"--code must have a plain name"),
-        ("card", "w\\.md", r"--card must have a plain name"),
+        ("onnx", "w.json", r"the file must have a plain name that ends with \.onnx, but is 'w.json'"),
+        ("torch", "w.pt", r"the file must have a plain name that ends with \.pt2"),
+        ("code", "a\nb.py", r"the file must have a plain name"),
+        ("card", "w\\.md", r"the file must have a plain name"),
     ],
 )
 def test_names_of_files(exports: dict[str, Path], name: str, file: str, message: str) -> None:
