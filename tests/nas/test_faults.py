@@ -85,6 +85,7 @@ def test_killed_driver_is_started_again_by_its_worker(finished_search: Path, tmp
     check_same_result(tmp_path, finished_search)
 
 
+@pytest.mark.slow
 def test_stopped_driver_that_comes_back_writes_nothing(finished_search: Path, tmp_path: Path) -> None:
     """SIGSTOP until another driver has done everything, then SIGCONT: one line, and the store stays as it is."""
     write_spec(tmp_path)
@@ -185,6 +186,7 @@ def test_truncated_weights_are_made_again(finished_search: Path, tmp_path: Path)
         assert (tmp_path / name).read_bytes() == (finished_search / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_error_in_a_job_is_told(finished_search: Path, tmp_path: Path) -> None:
     """What might succeed in another try: run by hand, the search has failed until it is run again."""
     write_spec(tmp_path)
