@@ -128,7 +128,8 @@ def search(
     console = Console()
     print_front(console, front)
     if failed:
-        console.print(f"{failed} jobs failed; try them again with: {again}", markup=False, soft_wrap=True)
+        jobs = "1 job failed; try it" if failed == 1 else f"{failed} jobs failed; try them"
+        console.print(f"{jobs} again with: {again}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
     where = options.storage_flag(checked.storage)
     export = [] if front.study else [f"nas export {front.name} -o winner.json{where}"]

@@ -1,6 +1,5 @@
 """The network to use, as one JSON file with its weights beside it; and back to a torch module."""
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from math import prod
@@ -223,7 +222,7 @@ def _load(info: ExportedNetwork, networks: list[Architecture], tensors: dict[str
 def _read_weights(path: Path, sha256: str, shapes: Iterable[torch.Size]) -> dict[str, Tensor]:
     """The tensors of a file that is about as large as these must be: a larger one is not read."""
     most = 16 * sum(map(prod, shapes)) + 2**20  # bytes: twice as wide as any type that we write, and their names
-    if os.path.isfile(path) and path.stat().st_size > most:
+    if path.is_file() and path.stat().st_size > most:
         raise ExportError(f"weights in {path} must have at most {most:,} bytes, but have {path.stat().st_size:,}")
     return read_weights(path, sha256)
 

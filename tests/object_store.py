@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import boto3
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 BUCKET = "nas-tests"
 
@@ -24,6 +25,7 @@ def run_s3() -> Iterator[str]:
     }
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
+    S3FileSystem.clear_instance_cache()  # those of a server before have its address
     try:
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)

@@ -251,9 +251,10 @@ def listening(pid: int) -> set[str]:
 def test_ray_listens_on_the_loopback_address_alone(tmp_path: Path) -> None:
     script = """
 import sys
+from trials.placement import Placement
 from trials.ray_workers import start_workers
 import ray
-with start_workers(1) as workers:
+with start_workers(Placement()) as workers:
     ray.get(workers().actors[0].ready.remote())
     print("ready", flush=True)
     sys.stdin.read()

@@ -88,12 +88,11 @@ class Attempts:
         self._again.append(pack)
 
     def _why(self, cause: Cause) -> str:
-        return {
-            "died": DIED,
-            "node": "the machine of its worker was lost",
-            "time": f"the job must end within search.job_minutes {self._limits.minutes:g}, but ran longer",
-            "memory": f"the job must keep search.job_memory_gb {self._limits.memory_gb:g}, but held more",
-        }[cause]
+        if cause == "time":
+            return f"the job must end within search.job_minutes {self._limits.minutes:g}, but ran longer"
+        if cause == "memory":
+            return f"the job must keep search.job_memory_gb {self._limits.memory_gb:g}, but held more"
+        return DIED if cause == "died" else "the machine of its worker was lost"
 
     def _fail(self, pack: Pack, message: str, *, limited: bool) -> None:
         limits = str(self._limits) if limited else ""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, event, update
 
@@ -143,22 +144,23 @@ def fence(engines: Iterable[Engine], name: str, token: str) -> None:
     The commit raises LeaseLost instead, and everything is rolled back. The check is part of the transaction itself: as
     it writes the lease's row, nobody can take the search over between it and the commit.
     """
+    wrote = WeakSet[Connection]()  # not Connection.info, which raises where the line to the server was cut
     mine = update(QueueRow).where(QueueRow.name == name, QueueRow.token == token).values(beat=QueueRow.beat + 1)
 
     def note(connection: Connection, _: Any, statement: str, *rest: Any) -> None:
         if statement.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE"):
-            connection.info[note] = True
+            wrote.add(connection)
 
     def check(connection: Connection) -> None:
-        if not connection.info.pop(note, False):
+        if connection not in wrote:
             return
         kept = connection.execute(mine).rowcount == 1
-        connection.info.pop(note, None)  # of the check itself
+        wrote.discard(connection)
         if not kept:
             raise lost(name)
 
     def forget(connection: Connection) -> None:
-        connection.info.pop(note, None)
+        wrote.discard(connection)
 
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)

@@ -58,7 +58,7 @@ def test_older_database_is_upgraded(tmp_path: Path) -> None:
     done = run_nas(tmp_path, "front", "a")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: database nas.db must be of version 0003, but is of the older 0001; bring it there with: "
+        "error: database nas.db must be of version 0004, but is of the older 0001; bring it there with: "
         "nas upgrade --storage sqlite:///nas.db\n"
     )
     done = run_nas(tmp_path, *["upgrade", "--storage", "sqlite:///nas.db"])

@@ -18,8 +18,10 @@ from nas.export_format import ExportedNetwork
 from nas.verify import verify_export
 from search_spaces import NasError
 from tests.conftest import run_nas
+from tests.object_store import run_s3
 from trials import DataSettings
 from trials.dataset import load_dataset
+from trials.folders import open_path
 from trials.store import Store
 
 SCHEMA = Path(nas.__file__).with_name("network.schema.json")
@@ -51,6 +53,15 @@ def test_export_keeps_the_schema(winner: Path) -> None:
     assert {"nas-service", "torch", "optuna", "ray", "python"} == set(content["versions"])
     for name, bound in content["budget"].items():
         assert content["slack"][name] == content["costs"][name] - bound <= 0
+
+
+def test_loaded_from_an_object_store(winner: Path) -> None:
+    images = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
+    with run_s3() as bucket:
+        for path in (winner, winner.with_suffix(".safetensors")):
+            (open_path(bucket) / path.name).write_bytes(path.read_bytes())
+        loaded = nas.load(f"{bucket}/winner.json")
+    assert torch.equal(loaded(images), nas.load(winner)(images))
 
 
 def test_fresh_process_scores_the_very_accuracy(winner: Path) -> None:

@@ -126,6 +126,7 @@ def test_single_networks(name: str) -> None:
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_winner_is_written_by_the_command(finished_search: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{finished_search}/nas.db"
     done = run_nas(tmp_path, "export", "small", "-o", "w.json", "--onnx", "w.onnx", "--storage", storage)

@@ -117,6 +117,7 @@ def test_bad_lists(
         make_plan(small(base=BASE, budget=budget, methods=[METHOD | method]))
 
 
+@pytest.mark.slow
 def test_a_search(tmp_path: Path) -> None:
     train = {"preset": "fast", "epochs": 1, "seeds": 1, "confirm": 0}
     write_spec(tmp_path, base=BASE, budget=BUDGET, methods=[METHOD], train=train, search={"max_candidates": 3})

@@ -63,6 +63,7 @@ def test_a_plan_says_what_will_be_pruned(tmp_path: Path) -> None:
     assert [candidate["method"] for candidate in found["candidates"]] == ["uniform", "convcut", "magnitude"]
 
 
+@pytest.mark.slow
 def test_all_methods_at_one_budget(descended: Path) -> None:
     found = listing(descended, "front", "small")
     networks = {network["method"]: network for network in found["networks"]}
@@ -84,6 +85,7 @@ def test_all_methods_at_one_budget(descended: Path) -> None:
     assert "neuralscale ends: all 2 iterations are done" in said
 
 
+@pytest.mark.slow
 def test_the_descent_is_shown_written_and_drawn(descended: Path, tmp_path: Path) -> None:
     fit, picture = tmp_path / "fit.json", tmp_path / "w.html"
     done = run_nas(descended, "descent", "small", "--fit", str(fit), "--draw", str(picture))
@@ -102,6 +104,7 @@ def test_the_descent_is_shown_written_and_drawn(descended: Path, tmp_path: Path)
     assert 100_000 < picture.stat().st_size < 6_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium, which `make test` could not install")
 def test_the_picture_is_drawn(descended: Path, tmp_path: Path) -> None:
     assert run_nas(descended, "descent", "small", "--draw", str(tmp_path / "w.html")).returncode == 0
@@ -119,6 +122,7 @@ def test_the_picture_is_drawn(descended: Path, tmp_path: Path) -> None:
     assert errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -141,6 +145,7 @@ def test_a_search_without_a_descent_says_so(finished_search: Path) -> None:
     assert "error: search 'small' must have neuralscale among methods to have a descent" in done.stderr
 
 
+@pytest.mark.slow
 def test_winners_of_all_methods_can_be_taken_away(descended: Path, tmp_path: Path) -> None:
     """Whoever wins: the exported file is counted again, and its weights score on test as stated."""
     done = run_nas(descended, "export", "small", "-o", str(tmp_path / "winner.json"))

@@ -25,6 +25,7 @@ def write_digits(folder: Path, count: int) -> None:
                 Image.fromarray(digits.images[i, 0]).save(place / f"{i}.png")
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_the_winner(tmp_path: Path) -> None:
     images = tmp_path / "of alice" / "my digits"
     write_digits(images, 40)

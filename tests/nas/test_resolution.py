@@ -319,6 +319,7 @@ def test_maps_that_do_not_follow_the_image(small: Make) -> None:
     assert by_method(planned(small, {"name": "compound", "gamma": [1]}, base=base)).keys() == {"compound 1.2/1.1/1"}
 
 
+@pytest.mark.slow
 def test_a_search_with_all_of_them(tmp_path: Path) -> None:
     """Every kind of network is trained, scored on test and shown; the winner goes out and comes back."""
     base = {"network": "isometric:depth=2,internal=4,multiplier=0.25", "resolution": 8}

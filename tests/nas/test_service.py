@@ -181,6 +181,7 @@ def test_unknown_search(command: str, finished_search: Path) -> None:
     assert "small" in done.stderr
 
 
+@pytest.mark.slow
 def test_running_search_is_stopped(tmp_path: Path) -> None:
     write_spec(tmp_path, train=LONG)
     assert run_nas(tmp_path, "submit", "small.yaml").returncode == 0

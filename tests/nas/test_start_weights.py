@@ -97,6 +97,7 @@ def test_training_starts_from_them(small: Callable[..., Spec], tmp_path: Path) -
     assert not problem.jobs(other, dataset.id)[0].start_sha256  # candidates start afresh
 
 
+@pytest.mark.slow
 def test_a_search_over_a_module_of_ones_own(tmp_path: Path) -> None:
     """A user's own LeNet, with weights of their own, against approach IV; the code runs only where it is allowed."""
     (tmp_path / "own_models").mkdir()

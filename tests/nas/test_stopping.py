@@ -217,7 +217,7 @@ def test_job_that_always_kills_its_worker_fails_and_the_others_go_on(tmp_path: P
     shown, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
     assert "failed: train, seed 0 at 14 px: the worker process died (out of memory, or killed), 4 times" in errors
-    assert "1 jobs failed; try them again with: nas search small.yaml" in shown
+    assert "1 job failed; try it again with: nas search small.yaml" in shown
     assert rows(tmp_path, "SELECT state, count(*) FROM trials GROUP BY state") == [("FAIL", 1)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.trials.test_job import make_job
 from tests.trials.test_run import TINY
 from trials import Job, JobFailure
-from trials.attempts import DEATHS, Attempts, Cause, Pack
+from trials.attempts import DEATHS, DIED, Attempts, Cause, Pack
 from trials.job import AnyJob, JobResult, Outcome
 from trials.placement import Limits
 from trials.prune_job import PruneJob
@@ -47,6 +47,13 @@ def ask(attempts: Attempts) -> Pack:
     pack = attempts.ask()
     assert pack is not None
     return pack
+
+
+def test_without_limits_a_worker_may_die() -> None:
+    attempts = Attempts(source := Source(jobs(1)), Limits())
+    attempts.lost(ask(attempts), "died")
+    assert source.retried == [(jobs(1), DIED)]
+    assert ask(attempts) == Pack(jobs=jobs(1))
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))

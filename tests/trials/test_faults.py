@@ -12,9 +12,12 @@ from sqlalchemy import text
 from tests.cutting_proxy import run_proxy
 from tests.postgres import Server, run_server
 from tests.small_disk import fill, small_disk
+from tests.trials.queue_processes import ENTRY
 from tests.trials.test_job import make_job
 from tests.trials.test_store import RESULT, SEARCH, record
 from trials.job import JobFailure
+from trials.leases import fence
+from trials.queue import Queue
 from trials.store import Store, StoreError
 
 
@@ -107,6 +110,28 @@ def test_commits_whose_answer_was_lost(server: Server) -> None:
         with store.engines[0].connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM trials")) == 3
             assert connection.scalar(text("SELECT count(*) FROM studies")) == 2
+
+
+@pytest.mark.parametrize("sent", ["INSERT INTO trials ", "INSERT INTO nas_jobs", "UPDATE nas_queue"])
+def test_line_cut_inside_a_transaction_of_a_lease(server: Server, sent: str) -> None:
+    url = server.make_database()
+    said: list[str] = []
+    with run_proxy(server.port) as proxy, Queue(url, create=True) as queue:
+        queue.enter(ENTRY)
+        taken = queue.claim()
+        assert taken is not None
+        assert taken.lease is not None
+        with Store(url.replace(f":{server.port}/", f":{proxy.port}/"), create=True, say=said.append) as store:
+            begin(store)
+            fence(store.engines, "a", taken.lease.token)
+            proxy.cut_after = sent.encode()
+            job = make_job()
+            store.record_results([(job, RESULT)])
+            store.record_trial("a", record(job_id=job.id), RESULT)
+            assert store.results([job.id]) == {job.id: RESULT}
+            assert [trial["job_id"] for trial in store.trials("a")] == [job.id]
+        assert proxy.cuts == 1
+    assert len(said) == 2
 
 
 def test_full_disk_is_waited_for(tmp_path: Path) -> None:
