@@ -77,13 +77,19 @@ def read_descent_data(store: Store, name: str) -> DescentData:
             f"search {name!r} must have neuralscale among methods to have a descent, but has none, or has not begun it"
         )
     records = store.prunings(one["job_id"] for one in kept["iterations"])
-    return DescentData(
-        search=name,
-        tau=kept["tau"],
-        groups=tuple(kept["groups"]),
-        iterations=tuple(_row(one, records[one["job_id"]].rows) for one in kept["iterations"]),
-        ended=kept["ended"],
-    )
+    try:
+        return DescentData(
+            search=name,
+            tau=kept["tau"],
+            groups=tuple(kept["groups"]),
+            iterations=tuple(_row(one, records[one["job_id"]].rows) for one in kept["iterations"]),
+            ended=kept["ended"],
+        )
+    except KeyError as missing:
+        raise StoreError(
+            f"the descent of {name!r} must state {missing}, but was kept by an early version that did not; "
+            "search its spec again under another name"
+        ) from missing
 
 
 def _row(kept: Mapping[str, Any], rows: tuple[PruneRow, ...]) -> IterationRow:

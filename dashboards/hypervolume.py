@@ -121,5 +121,9 @@ def hypervolume_figure(course: Course) -> go.Figure:
 
 def said_reference(reference: Mapping[str, float]) -> str:
     """The reference point in words."""
-    costs = [f"{value:,.12g} {COST_NAMES.get(name, name)}" for name, value in reference.items() if name != "accuracy"]
+    costs = [
+        f"{format(value, ',.0f' if value >= 1000 else ',.4g')} {COST_NAMES.get(name, name)}"
+        for name, value in reference.items()
+        if name != "accuracy"
+    ]
     return ", ".join([f"accuracy of chance ({100 * reference['accuracy']:.3g} %)", *costs])

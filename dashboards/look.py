@@ -38,7 +38,7 @@ def finish(figure: go.Figure, *, height: int = 460) -> go.Figure:
         paper_bgcolor="white",
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 64, "r": 16, "t": 20, "b": 56},
-        legend={"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
+        legend={"orientation": "h", "y": -92 / (height - 76), "yanchor": "top", "x": 0},
         hovermode="closest",
         height=height,
     )

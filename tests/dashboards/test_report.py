@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from dashboards.compare import CompareError, compare_methods, compare_searches
+from dashboards.descent import read_descent_data
 from dashboards.figures import figures_of
 from dashboards.front import read_front
 from dashboards.note import fenced, make_note
 from dashboards.report import Report, read_report
 from dashboards.report_facts import report_markdown
 from dashboards.report_html import report_html
-from trials.store import Store
+from tests.trials.test_store import SEARCH
+from trials.store import Store, StoreError
 from trials.times import seconds_to_results
 
 BAD = "</script><img src=x onerror=alert(1)>|`[a](javascript:1)"
@@ -119,6 +121,14 @@ def test_markdown_has_all_tables(report: Report) -> None:
     assert len(rows) == 2 + len(report.front.networks) + len(report.drawings[0].rows)
     assert len({line.count("|") for line in rows[: len(report.front.networks) + 1]}) == 1
     assert "```yaml\nname: tight\n```" in text
+
+
+def test_descent_of_an_early_version_is_one_line(tmp_path: Path) -> None:
+    data = {"descents": {"neuralscale": {"iterations": [], "groups": ["conv1"], "ended": ""}}}
+    with Store(f"sqlite:///{tmp_path}/nas.db", create=True) as store:
+        store.begin(replace(SEARCH, data=data), ["maximize"], ["accuracy"])
+        with pytest.raises(StoreError, match="the descent of 'a' must state 'tau', but was kept by an early version"):
+            read_descent_data(store, "a")
 
 
 def test_times_of_results(tight_search: Path, report: Report) -> None:
