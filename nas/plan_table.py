@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from nas.planning import Plan
 from nas.problem import Candidate
@@ -22,7 +23,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     compensation = [network for network in plan.found.chosen if network.method.startswith("compensation")]
     others = [network for network in plan.found.chosen if network not in (*scaled, *compensation)]
     drawn = len(compensation) + sum(not network.is_part for network in others)
-    console.print(f"[bold]{spec.name}[/]: {_summary(plan, drawn, len(scaled))}", highlight=False)
+    console.print(Text.assemble((spec.name, "bold"), f": {_summary(plan, drawn, len(scaled))}"))
     if plan.found.choice:
         counts = ", ".join(f"{count:,} {method}" for method, count in plan.found.feasible.items())
         console.print(f"{counts}; {plan.found.choice}", highlight=False)

@@ -73,7 +73,9 @@ def print_front(console: Console, front: Front) -> None:
     """The front with the base above it, then the winner's test figures."""
     state = "" if front.complete else ", not finished"
     if front.study:
-        console.print(f"{front.name}: a study of {front.trained} trained networks{state}", highlight=False)
+        console.print(
+            f"{front.name}: a study of {front.trained} trained networks{state}", markup=False, highlight=False
+        )
         _print_failed(console, front)
         print_study(console, make_study_rows(front.study))
         return
@@ -99,7 +101,7 @@ def print_front(console: Console, front: Front) -> None:
     if front.data.get("descents", {}).get("neuralscale", {}).get("iterations"):
         count = len(front.data["descents"]["neuralscale"]["iterations"])
         what = "1 iteration" if count == 1 else f"{count} iterations"
-        console.print(f"neuralscale: {what}; nas descent {front.name} shows more", highlight=False)
+        console.print(f"neuralscale: {what}; nas descent {front.name} shows more", markup=False, highlight=False)
     _print_verdict(console, front)
 
 
@@ -156,7 +158,7 @@ def percent(score: Score) -> str:
 def _print_verdict(console: Console, front: Front) -> None:
     if front.winner is None:
         reason = "its front waits for trainings with fresh seeds" if front.unconfirmed else "none has all its seeds yet"
-        console.print(f"no winner among the networks within the budget yet: {reason}")
+        console.print(f"no winner among the networks within the budget yet: {reason}", markup=False)
         return
     seeds = len(front.winner.final.by_seed)
     base_wins = front.base is not None and front.winner.id == front.base.id

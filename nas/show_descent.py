@@ -50,7 +50,12 @@ def print_descent(console: Console, data: DescentData) -> None:
         if one.unfitted:
             line = f"iteration {one.number} has NO FIT, widths are scaled UNIFORMLY: {one.unfitted}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"ends: {data.ended}" if data.ended else "goes on: run nas search", highlight=False, soft_wrap=True)
+    console.print(
+        f"ends: {data.ended}" if data.ended else "goes on: run nas search",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _fit_cells(one: IterationRow) -> list[str]:

@@ -1,7 +1,18 @@
 """How tables and times look in the terminal."""
 
+from typing import Any
+
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
+
+
+class _PlainTable(Table):
+    """Cells are shown as they are: names of a database may look like Rich's markup."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def make_table(*columns: str, title: str = "", left: tuple[str, ...] = (), folds: tuple[str, ...] = ()) -> Table:
@@ -9,7 +20,8 @@ def make_table(*columns: str, title: str = "", left: tuple[str, ...] = (), folds
 
     Where it is too wide, the columns named in `folds` give way: words, never numbers.
     """
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", collapse_padding=True, pad_edge=False)
+    shown = Text(title) if title else None
+    table = _PlainTable(box=box.SIMPLE_HEAD, title=shown, title_justify="left", collapse_padding=True, pad_edge=False)
     for name in columns:
         folded = name in folds
         table.add_column(

@@ -164,8 +164,9 @@ def schema_lock(url: str, engine: Engine) -> Iterator[None]:
 def search_is_finished(url: str, name: str) -> bool:
     """True when the search of this name is marked as complete; raises StoreError like `open_engine`."""
     path = sqlite_path(url)
-    if path is not None and (not path.exists() or path.stat().st_size == 0):
-        return False
+    with clear_errors(database_name(url)):
+        if path is not None and (not path.exists() or path.stat().st_size == 0):
+            return False
     engine = open_engine(url, create=True)
     try:
         with clear_errors(database_name(url)), Session(engine) as session:

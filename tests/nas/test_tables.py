@@ -1,8 +1,11 @@
 """Numbers as people read them."""
 
-import pytest
+from io import StringIO
 
-from nas.tables import duration, short_number
+import pytest
+from rich.console import Console
+
+from nas.tables import duration, make_table, short_number
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,18 @@ from nas.tables import duration, short_number
 )
 def test_short_numbers(number: float, text: str) -> None:
     assert short_number(number) == text
+
+
+def test_cells_are_shown_as_they_are() -> None:
+    """A name that a hostile database holds is neither a link nor a colour."""
+    table = make_table("name", "number", title="[b]title", left=("name",))
+    table.add_row("[link=http://x]name[/]", "[red]1")
+    table.add_row("[/]", "2")
+    shown = StringIO()
+    Console(file=shown, width=80, force_terminal=True).print(table)
+    for text in ("[b]title", "[link=http://x]name[/]", "[red]1", "[/]"):
+        assert text in shown.getvalue()
+    assert "\x1b]8" not in shown.getvalue()
 
 
 def test_more_digits() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 
 import optuna
 import pytest
@@ -232,3 +233,8 @@ def test_many_processes_on_a_fresh_database(url: str) -> None:
     assert [process.exitcode for process in started] == [0] * 8
     with Store(url) as opened:
         assert opened.search_names() == ["a"]
+
+
+def test_file_whose_name_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="must be readable and writable, but: File name too long"):
+        search_is_finished(f"sqlite:///{tmp_path}/{'x' * 300}.db", "a")
