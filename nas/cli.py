@@ -42,6 +42,7 @@ def _options(
 
 
 app.command(epilog="Example: nas init search.yaml --data mnist5k --base resnet18 --params 50%")(cli_first.init)
+app.command(epilog="Example: nas doctor search.yaml")(cli_first.doctor)
 
 
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")

@@ -1,5 +1,7 @@
 """Commands for the first use: init, doctor; `nas.cli` gives them their names."""
 
+import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ import typer
 from rich.console import Console
 
 from nas import options
+from nas.spec import CHECKPOINTS_VARIABLE, DEFAULT_STORAGE, STORAGE_VARIABLE, read_spec
+from search_spaces import NasError
 
 SCHEMA = "spec.schema.json"
 File = Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it; - is standard output.")]
@@ -79,3 +83,36 @@ def init(  # noqa: PLR0913, PLR0917
     typer.echo(f"wrote {file}")
     for lead, command in (("next:", "nas plan"), ("     ", "nas search")):
         typer.echo(f"{lead} {command} {shlex.quote(str(file))}{flag}")
+
+
+def doctor(
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="A search that shall run here.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database; by default the spec's, NAS_STORAGE, or nas.db.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=1, max=3600, metavar="SECONDS", help="For all checks together.")] = 60,
+    allow_code: options.AllowCode = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check what a search needs: packages, torch, GPUs, Ray, database, disks, images. Changes nothing."""
+    from nas.doctor import Order, examine, print_finding, print_summary, worst
+    from nas.findings import Finding, refused
+
+    findings: list[Finding] = []
+    checked = None
+    console = Console(quiet=as_json)
+    try:
+        checked = read_spec(spec) if spec is not None else None
+    except NasError as error:  # the rest is examined all the same
+        findings.append(refused("spec", error))
+        print_finding(console, findings[-1])
+    given = storage or (checked.storage if checked else os.environ.get(STORAGE_VARIABLE)) or DEFAULT_STORAGE
+    folder = checked.checkpoints if checked else os.environ.get(CHECKPOINTS_VARIABLE)
+    for finding in examine(Order(storage=given, checkpoints=folder, spec=checked, allow_code=allow_code), wait):
+        findings.append(finding)
+        print_finding(console, finding)
+    if as_json:
+        typer.echo(json.dumps({"state": worst(findings), "findings": [one.to_json() for one in findings]}, indent=2))
+    print_summary(console, findings)
+    if worst(findings) == "problem":
+        raise typer.Exit(2)

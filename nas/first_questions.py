@@ -64,7 +64,7 @@ def ask_data(ask: Ask) -> tuple[dict[str, Any], SourceFacts]:
         )
         data["side"] = ask("side", "side", _some, "64", told)
         facts = _facts(data)
-    ask.tell(f"  {describe(data, facts)}")
+    ask.tell(f"  {describe(_settings(data), facts)}")
     data |= {"split": {part: 0.2 for part in ("validation", "test") if part not in facts.own}}
     if not data["split"]:
         del data["split"]
@@ -82,14 +82,14 @@ def _facts(data: Mapping[str, Any]) -> SourceFacts:
     return describe_source(_settings(data))
 
 
-def describe(data: Mapping[str, Any], facts: SourceFacts) -> str:
+def describe(settings: DataSettings, facts: SourceFacts) -> str:
     """What a source holds, in words."""
-    sizes = split_sizes(_settings(data).split, facts)
+    sizes = split_sizes(settings.split, facts)
     parts = ", ".join(f"{size:,} {part}" for part, size in sizes.items())
     drawn = [part for part in sizes if part != "train" and part not in facts.own]
     colours = "grey" if facts.channels == 1 else f"{facts.channels} channels"
-    from_train = f" ({' and '.join(drawn)} drawn from the rest)" if drawn else ""
-    return f"{facts.images:,} images of {facts.side} px, {colours}, {facts.classes} classes: {parts}{from_train}"
+    from_rest = f" ({' and '.join(drawn)} drawn from the rest)" if drawn else ""
+    return f"{facts.images:,} images of {facts.side} px, {colours}, {facts.classes} classes: {parts}{from_rest}"
 
 
 def ask_base(

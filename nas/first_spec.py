@@ -80,11 +80,10 @@ def _header(schema: str) -> str:
 def _notes(problem: Problem) -> dict[str, str]:
     """What was found, where it belongs."""
     own = problem.base.cost.bounded()
-    data = problem.spec.data.model_dump()
     budget = "Numbers, as 0.58M or 300K, or shares of the base's cost, as 0.5x."
     costs = {f"budget.{key}": f"The base has {count:,}." for key, count in own.items()}
     phrases = {f"methods.{i}.compensation.name": f"Borji's: {PHRASES['compensation']}." for i in range(len(PHRASES))}
-    return {"data": f"Found: {describe(data, problem.source)}.", "budget": budget, **costs, **phrases}
+    return {"data": f"Found: {describe(problem.spec.data, problem.source)}.", "budget": budget, **costs, **phrases}
 
 
 def _text(base: Mapping[str, Any]) -> str:
