@@ -34,7 +34,7 @@ class Ask:
             return self._read(option, self._given[option], read)
         if self._terminal is None:
             if default is None:
-                raise AskError(f"--{option} must be given where nobody can be asked: {choices or question}")
+                raise AskError(f"--{option} must be given where nobody can be asked; {choices or question}")
             return self._read(option, default, read)
         if choices not in self._told:
             self.tell(choices)

@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from platformdirs import user_cache_path
 
 from nas.findings import Finding, ok, problem, warning
+from nas.ray_spec import joins_cluster
 from nas.spec import Spec
 from trials.cores import usable_cores
 from trials.database import StoreError, sqlite_path
@@ -107,10 +108,10 @@ def _is_installed(requirement: Requirement) -> bool:
 def _check_cores(spec: Spec | None) -> Finding:
     cores, memory = usable_cores(), memory_limit()
     text = f"{cores}, and {memory / 1e9:.1f} GB of memory"
-    if spec is None or spec.ray.place:
+    if spec is None or joins_cluster(spec.ray):
         return ok("cores", text)
     workers, wanted = spec.ray.at_once, spec.ray.at_once * spec.ray.cpus_per_job
-    text += f", for {workers} workers of {spec.ray.cpus_per_job} cores each"
+    text += f", for {workers} workers at once, cores of each: {spec.ray.cpus_per_job}"
     if wanted > cores:
         return warning("cores", text, f"lower ray.max_concurrent to {max(1, cores // spec.ray.cpus_per_job)}")
     if memory < workers * WORKER_BYTES:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nas.findings import Finding, ok, warning
+from nas.ray_spec import RaySpec
 from nas.spec import Spec
 from nas.start import placement_of
 from trials.placement import Placement
@@ -19,7 +20,7 @@ _NOWHERE = f"{os.devnull}/none"  # a token file here is never there, so nothing 
 
 def check_ray(spec: Spec | None) -> Iterator[Finding]:
     """Raises WorkersError, TokenError and SpecError as a search would."""
-    asked = Placement() if spec is None else placement_of(spec)
+    asked = Placement(address=RaySpec().place) if spec is None else placement_of(spec)
     yield from _check_token(asked.address)
     # GPUs of this machine are torch's matter; limits watch jobs
     one = replace(Placement(), address=asked.address, count=1, cpus=asked.cpus, gpus=asked.gpus if asked.address else 0)

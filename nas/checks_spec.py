@@ -65,7 +65,7 @@ def _check_room(plan: Plan) -> Iterator[Finding]:
         "resized images": (user_cache_path(OURS), bytes_of_images(plan)),
     }
     for what, (place, needed) in needs.items():
-        if place is None or is_remote(place):
+        if place is None or is_remote(place) or not needed:
             continue
         free = shutil.disk_usage(nearest(place)).free
         more = ", prunings apart" if plan.prunings and what == "weights" else ""

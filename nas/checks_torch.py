@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.findings import Finding, ok, problem, warning
+from nas.ray_spec import joins_cluster
 from nas.spec import Spec
 from trials.precision import has_amx
 
@@ -45,7 +46,7 @@ def computes(device: torch.device) -> bool:
 
 
 def _check_gpus(spec: Spec | None) -> Iterator[Finding]:
-    wanted = spec is not None and spec.search.device == "cuda" and not spec.ray.place
+    wanted = spec is not None and spec.search.device == "cuda" and not joins_cluster(spec.ray)
     if not torch.cuda.is_available():
         yield _without_gpu(wanted=wanted)
         return

@@ -90,7 +90,9 @@ def doctor(
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Database; by default the spec's, NAS_STORAGE, or nas.db.")
     ] = None,
-    wait: Annotated[float, typer.Option(min=1, max=3600, metavar="SECONDS", help="For all checks together.")] = 60,
+    wait: Annotated[
+        float, typer.Option(min=1, max=3600, metavar="SECONDS", help="For each check; all run at once.")
+    ] = 60,
     allow_code: options.AllowCode = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.findings import Finding, State, problem
+from nas.ray_spec import joins_cluster
 from nas.spec import Spec
 
 # the names of the checks, in the order in which they are shown, and what to do where one does not end
 CHECKS = {
     "machine": "see whether a disk or a network folder hangs (df)",
     "torch": "try: python -c 'import torch'",
-    "ray": "see that the cluster answers (ray status), or leave ray.address out",
+    "ray": "see that the cluster answers (ray status), or leave ray.address and NAS_RAY_ADDRESS out",
     "database": "see that its server or disk answers",
     "checkpoints": "see that the folder or the object store answers",
     "spec": "large images are decoded once, by nas plan SPEC; or give it longer with --wait",
@@ -54,16 +55,23 @@ class Order:
 def examine(order: Order, seconds: float) -> Iterator[Finding]:
     """What all checks find, in the order of CHECKS; each may take so many seconds."""
     names = [name for name in CHECKS if name != "spec" or order.spec is not None]
-    deadline = time.monotonic() + seconds
     children: dict[str, subprocess.Popen[str]] = {}
-    try:
-        for name in names:
-            children[name] = _start(order.to_json(name))
-        for name, child in children.items():
-            yield from _findings(name, child, deadline, seconds)
-    finally:
-        for child in children.values():
-            _end(child)
+    with ThreadPoolExecutor(len(CHECKS)) as waiting:
+        try:
+            for name in names:  # in this thread, with which they would die
+                children[name] = _start(order.to_json(name))
+            ended = {name: waiting.submit(_wait, child, seconds) for name, child in children.items()}
+            for name, future in ended.items():
+                yield from _findings(name, children[name], future.result(), _way_out(name, order), seconds)
+        finally:
+            for child in children.values():
+                _end(child)
+
+
+def _way_out(name: str, order: Order) -> str:
+    if name == "ray" and not joins_cluster(order.spec.ray if order.spec else None):
+        return "give it longer with --wait; nas search --local needs no Ray"
+    return CHECKS[name]
 
 
 def _start(order: dict[str, Any]) -> subprocess.Popen[str]:
@@ -82,20 +90,26 @@ def _start(order: dict[str, Any]) -> subprocess.Popen[str]:
     return child
 
 
-def _findings(name: str, child: subprocess.Popen[str], deadline: float, seconds: float) -> Iterator[Finding]:
+def _wait(child: subprocess.Popen[str], seconds: float) -> tuple[str, bool]:
+    """What it printed, and whether it had to be ended."""
     try:
-        output, _ = child.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        return child.communicate(timeout=seconds)[0], False
     except subprocess.TimeoutExpired:
         _end(child)
-        output, _ = child.communicate()
-        yield from _read(output)
-        yield problem(name, f"no answer, waited for {seconds:.0f} s", CHECKS[name])
-        return
+        return child.communicate()[0], True
+
+
+def _findings(
+    name: str, child: subprocess.Popen[str], ended: tuple[str, bool], way_out: str, seconds: float
+) -> Iterator[Finding]:
+    output, late = ended
     yield from _read(output)
-    if child.returncode < 0:
-        yield problem(name, f"the check was killed by {signal.Signals(-child.returncode).name}", CHECKS[name])
+    if late:
+        yield problem(name, f"no answer, waited for {seconds:.0f} s", way_out)
+    elif child.returncode < 0:
+        yield problem(name, f"the check was killed by {signal.Signals(-child.returncode).name}", way_out)
     elif child.returncode:
-        yield problem(name, f"the check ended with status {child.returncode}", CHECKS[name])
+        yield problem(name, f"the check ended with status {child.returncode}", way_out)
 
 
 def _read(output: str) -> Iterator[Finding]:

@@ -159,10 +159,10 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.resolve()))}?mode={mode}"
 
 
-def file_system(place: Path, mounts: Path = MOUNTS) -> str:
+def file_system(place: Path) -> str:
     """The kind of the file system of an existing place, as ext4 or nfs4; nothing where that is not known."""
     try:
-        lines = [line.split(" ") for line in mounts.read_text().splitlines()]
+        lines = [line.split(" ") for line in MOUNTS.read_text().splitlines()]
     except OSError:
         return ""
     known = {line[1].encode().decode("unicode_escape"): line[2] for line in lines if len(line) > 2}
