@@ -64,7 +64,9 @@ def ask_data(ask: Ask) -> tuple[dict[str, Any], SourceFacts]:
         )
         data["side"] = ask("side", "side", _some, "64", told)
         facts = _facts(data)
-    ask.tell(f"  {describe(_settings(data), facts)}")
+    settings = _settings(data)
+    ask.tell(f"  {describe(settings, facts)}")
+    data |= {} if settings.side is None else {"side": settings.side}
     data |= {"split": {part: 0.2 for part in ("validation", "test") if part not in facts.own}}
     if not data["split"]:
         del data["split"]
@@ -105,7 +107,8 @@ def ask_base(
         base = {**keys, "resolution": answer}
         spec = parse({**UNTOLD, "data": data, "base": base})
         make_problem(spec, allow_code=allow_code)
-        return {**keys, "resolution": spec.base.resolution}
+        width = {} if spec.base.width is None else {"width": spec.base.width}
+        return {**keys, **width, "resolution": spec.base.resolution}
 
     default = min(facts.side, _own_resolution(text))
     told = f"the resolution at which it is trained: at most {facts.side} px; below it there is room for compensation"

@@ -87,6 +87,8 @@ def test_every_option(pictures: Path, tmp_path: Path) -> None:
     assert [method.name for method in spec.methods] == ["uniform", "morphnet"]
     assert (spec.train.preset, spec.train.epochs, spec.train.seeds, spec.train.confirm) == ("borji", 2, 1, 1)
     assert spec.name == "mine"
+    assert "  side: 20\n" in done.stdout
+    assert "  width: 0.5  # Multiplier of all widths.\n" in done.stdout
 
 
 def test_a_folder_and_its_archive_are_the_same(pictures: Path, tmp_path: Path) -> None:
