@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import nas
-from nas import cli_export, cli_networks, cli_report, cli_service, cli_storage, options
+from nas import cli_export, cli_first, cli_networks, cli_report, cli_service, cli_storage, options
 from nas.once import latency_of, measure_step
 from nas.spec import DEFAULT_STORAGE, read_spec
 from search_spaces import NasError, one_line
@@ -39,6 +39,10 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None: ...
+
+
+app.command(epilog="Example: nas init search.yaml --data mnist5k --base resnet18 --params 50%")(cli_first.init)
+app.command(epilog="Example: nas doctor search.yaml")(cli_first.doctor)
 
 
 @app.command(epilog="Example: nas plan examples/quickstart.yaml")

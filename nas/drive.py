@@ -1,6 +1,5 @@
 """The driver of one search, as a worker starts it: `python -m nas.drive`, told on standard input what to run."""
 
-import ctypes
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.child import die_with
 from nas.hold import Held, hold
 from nas.once import latency_of
 from nas.planning import make_plan
@@ -20,14 +20,6 @@ from trials.queue import Queue
 from trials.queue_entry import Entry
 
 EXIT_CODES: dict[Retry, int] = {"never": 2, "later": os.EX_TEMPFAIL, "elsewhere": os.EX_UNAVAILABLE}
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when the worker ends, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it had ended already
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def drive(storage: str, name: str, token: str, *, allow_code: bool) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from nas.planning import Plan
+from nas.planning import FRONT, Plan
 from nas.width_spec import PRUNING_METHODS, NeuralScaleSpec
 from search_spaces import Architecture
 from search_spaces.width_groups import find_width_groups
@@ -73,3 +73,22 @@ def _step_seconds(
 ) -> float:
     key = f"{network.id}, {recipe.optimizer}"
     return times.measured(key, recipe.batch_size, partial(measure, network, recipe))
+
+
+def bytes_of_weights(plan: Plan) -> int:
+    """What the weights of all trainings take on disk, those of prunings apart: four bytes a number.
+
+    A training that is stopped, or raced, keeps its optimizer's state as well, which is up to twice as much again.
+    """
+    train = plan.problem.spec.train
+    sizes = sorted((network.cost.params for network in plan.networks), reverse=True)
+    fresh = min(len(sizes), 1 + FRONT) * train.confirm * sizes[0]
+    state = 3 if plan.problem.spec.race else 1
+    return 4 * (state * train.seeds * sum(sizes) + fresh)
+
+
+def bytes_of_images(plan: Plan) -> int:
+    """What the images take at all resolutions but their own, which are kept in the cache."""
+    source = plan.problem.source
+    sides = {network.architecture.resolution for network in plan.networks} - {source.side}
+    return source.images * source.channels * sum(side**2 for side in sides)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from nas.export import ExportError, export_winner
 from nas.export_format import ExportedNetwork
-from nas.file_names import is_file_name
-from trials.files import reasons, write_atomically
-from trials.folders import is_remote
+from nas.file_names import check_writable
+from trials.files import write_atomically
 from trials.store import Store
 
 
@@ -19,17 +18,7 @@ def check_target(path: Path, *, force: bool) -> Path:
 
 def check_new(path: Path, *beside: Path, suffix: str, force: bool) -> None:
     """Raises ExportError where a file of this name, or those beside it, cannot be written."""
-    if path.suffix != suffix or not is_file_name(path.name) or not all(is_file_name(other.name) for other in beside):
-        raise ExportError(f"the file must have a plain name that ends with {suffix}, but is {str(path)!r}")
-    try:
-        with reasons(path):
-            if not is_remote(path) and not path.parent.is_dir():
-                raise ExportError(f"the folder of the file must exist, but {path.parent} does not; create it")
-            for target in (path, *beside):
-                if target.is_dir() or (target.exists() and not force):
-                    raise ExportError(f"the file must be new, but {target} exists; choose another or pass --force")
-    except OSError as error:
-        raise ExportError(f"the file must have a name that can be written, but: {error.strerror}") from error
+    check_writable(path, *beside, suffixes=(suffix,), force=force, error=ExportError)
 
 
 def write_export(store: Store, name: str, path: Path, *, force: bool) -> None:

@@ -71,6 +71,14 @@ class RaySpec(BaseModel):
             raise SpecError(f"{ADDRESS}: {explain(error, RaySpec)}") from error
 
 
+def joins_cluster(spec: RaySpec | None) -> bool:
+    """Whether jobs would run on a cluster, by a spec or the environment alone; also where its address is none."""
+    try:
+        return bool((spec or RaySpec()).place)
+    except SpecError:
+        return True
+
+
 def take_moved(data: Any) -> Any:
     """A spec's plain data with the keys that were `search`'s where they stand now.
 

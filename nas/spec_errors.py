@@ -30,7 +30,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         section = _shown(place[:-1])
         where = f"in {section}" if section else "at the top"
-        known = ", ".join(_section(model, place[:-1]).model_fields)
+        known = ", ".join(section_at(model, place[:-1]).model_fields)
         return f"unknown key {place[-1]!r} {where}; known keys: {known}{more}"
     if first["type"] == "missing":
         return f"key {name!r} is required, but missing{more}"
@@ -66,8 +66,8 @@ def _is_tag(place: tuple[int | str, ...], i: int) -> bool:
     return i > 1 and isinstance(place[i - 1], int) and place[i - 2] == "methods"
 
 
-def _section(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that stands at a place of the spec."""
+def section_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that stands at a place of the spec, as pydantic names it: behind a method's number stands its name."""
     found = [model]
     for i, part in enumerate(place):
         if _is_tag(place, i):

@@ -21,7 +21,7 @@ PACKAGES = {  # what each may import of the others
     "nas": {"dashboards", "trials", "search_spaces"},
 }
 ONLY_IN = {
-    "ray": {"trials/ray_start.py", "trials/ray_tune.py", "trials/ray_workers.py"},
+    "ray": {"trials/ray_check.py", "trials/ray_start.py", "trials/ray_tune.py", "trials/ray_workers.py"},
     "optuna": {"trials/artifacts.py", "trials/store.py", "trials/studies.py"},
     "optuna_dashboard": {"dashboards/serve.py"},
     "sklearn": {"trials/dataset.py"},
@@ -40,6 +40,7 @@ ONLY_IN = {
     "typer": {
         "nas/cli.py",
         "nas/cli_export.py",
+        "nas/cli_first.py",
         "nas/cli_networks.py",
         "nas/cli_report.py",
         "nas/cli_service.py",
@@ -69,6 +70,8 @@ LAZY = {  # where torch, torchvision, Ray or fsspec is loaded by what needs it a
     "trials/ray_workers.py",
     "nas/cli.py",
     "nas/cli_export.py",
+    "nas/cli_first.py",
+    "nas/examine.py",
     "nas/export_onnx.py",
     "nas/cli_networks.py",
     "nas/cost_report.py",

@@ -22,6 +22,10 @@ class DataError(NasError):
     """Images that are not there, cannot be read, or are not the ones that they should be."""
 
 
+class SizesDiffer(DataError):
+    """Images of several sizes, or that are not square, where no side is given."""
+
+
 class SplitSettings(BaseModel):
     """How the images are divided, class by class."""
 

@@ -55,6 +55,20 @@ def list_files(folder: Path, prefix: str, suffix: str) -> list[Path]:
     return [folder / name for name in sorted(names) if fnmatch(name, f"{prefix}*{suffix}")]
 
 
+def try_folder(folder: Path) -> None:
+    """Write a small file, read it and remove it; raises OSError where one of these fails."""
+    path = folder / f".doctor.{_host()}.{os.getpid()}.part"  # which the next search sweeps where we are killed
+    content = os.urandom(16)
+    with reasons(path):
+        try:
+            path.write_bytes(content)
+            if path.read_bytes() != content:
+                raise OSError(errno.EIO, "what is read is not what was written", str(path))
+            path.unlink()
+        finally:
+            remove_file(path)
+
+
 def sweep_parts(folder: Path) -> None:
     """Remove what killed processes of this machine left half-written; a store that is not a disk has no such parts."""
     if is_remote(folder):

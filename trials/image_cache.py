@@ -24,7 +24,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from search_spaces import content_id, one_line
-from trials.data import DataError, DataSettings, SourceImage, SplitName, fingerprint_of
+from trials.data import DataError, DataSettings, SizesDiffer, SourceImage, SplitName, fingerprint_of
 from trials.image_source import list_folder, own_path, read_source
 from trials.torchvision_source import TORCHVISION
 
@@ -226,7 +226,7 @@ def _check_side(found: _Found, name: str, pixels: Pixels) -> None:
     if not found.side:
         found.side, found.first = height, name
     if (height, width) != (found.side, found.side):
-        raise DataError(
+        raise SizesDiffer(
             f"images must be square and of one size, but {name!r} has {width} x {height} px"
             f"{f' and {found.first!r} {found.side}' if found.first != name else ''}; give data.side, to which they are "
             "then resized and cropped"

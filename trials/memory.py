@@ -3,6 +3,7 @@
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,22 @@ def _limit_files(cgroups: Path, membership: Path) -> Iterator[Path]:
         if controllers and "memory" not in controllers.split(","):
             continue
         root, name = (cgroups / "memory", "memory.limit_in_bytes") if controllers else (cgroups, "memory.max")
-        place = Path(group.lstrip("/"))
-        for folder in (place, *place.parents):
+        for folder in _upwards(group):
             yield root / folder / name
+
+
+def own_groups(cgroups: Path, membership: Path) -> Iterator[Path]:
+    """Folders of the control group of this process and of all above it, where the system has them in one tree."""
+    with suppress(OSError):
+        for line in membership.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if not controllers:
+                yield from (cgroups / folder for folder in _upwards(group))
+
+
+def _upwards(group: str) -> tuple[Path, ...]:
+    place = Path(group.lstrip("/"))
+    return (place, *place.parents)
 
 
 def read_ahead(array: NDArray[np.uint8], share: float) -> None:

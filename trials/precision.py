@@ -15,7 +15,7 @@ def choose_precision(architecture: Architecture, recipe: Recipe, device: str = "
 
     A CPU without AMX multiplies bf16 by way of fp32, at about half the speed: that is not measured.
     """
-    if device == "cpu" and not _has_amx():
+    if device == "cpu" and not has_amx():
         return "fp32"
     from trials.measure import measure_step  # torch takes seconds to import, mostly for nothing
 
@@ -31,7 +31,8 @@ def choose_precision(architecture: Architecture, recipe: Recipe, device: str = "
         return "bf16" if seconds("bf16") < GAIN * seconds("fp32") else "fp32"
 
 
-def _has_amx() -> bool:
+def has_amx() -> bool:
+    """Whether this CPU multiplies bf16 itself."""
     try:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text()
     except OSError:  # no Linux

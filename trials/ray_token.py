@@ -18,6 +18,16 @@ def token_path() -> Path:
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
+def read_token(path: Path) -> tuple[str, int | None]:
+    """The token of a file and the file's mode; nothing and None where none can be read. Nothing is changed."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            return (file.read(4096).strip(), stat.S_IMODE(mode)) if stat.S_ISREG(mode) else ("", None)
+    except (OSError, ValueError):
+        return "", None
+
+
 def mend_token_file(path: Path) -> None:
     """Take from a token file, where there is one, what others may do with it: Ray writes its own with mode 0644.
 

@@ -62,6 +62,18 @@ def read_torchvision(name: str, root: str) -> Iterator[SourceImage]:
             yield SourceImage(name=place, split=split, label=_class_name(int(label), names), content=image)
 
 
+def is_downloaded(name: str, root: str) -> bool:
+    """Whether all parts of a dataset that is known are in `root`; nothing is downloaded."""
+    from torchvision import datasets
+
+    try:
+        for _, arguments in PARTS[name]:
+            getattr(datasets, name)(root, **arguments)
+    except Exception:  # each dataset raises its own
+        return False
+    return True
+
+
 def _class_name(label: int, names: Any) -> str:
     """The number, so that it decides the order, and the name: the first where a dataset gives several."""
     if names is None:

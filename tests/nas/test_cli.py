@@ -11,6 +11,11 @@ from nas.cli import app
 from tests.conftest import run_nas, write_spec
 
 COMMANDS = {
+    "init": [
+        "--activation", "--allow-code", "--base", "--data", "--epochs", "--force", "--macs", "--method", "--name",
+        "--params", "--preset", "--resolution", "--root", "--seeds", "--side", "--width", "file",
+    ],
+    "doctor": ["--allow-code", "--json", "--storage", "--wait", "spec"],
     "plan": ["--allow-code", "--json", "spec"],
     "solve": ["--allow-code", "--approach", "--json", "--keep", "--scope", "--tolerance", "--two-sided", "spec"],
     "search": ["--allow-code", "--local", "spec"],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trials.files import FilesError, write_atomically
+from tests.small_disk import fill, small_disk
+from trials.files import FilesError, try_folder, write_atomically
 
 
 def test_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -35,3 +36,18 @@ def test_disk_that_takes_no_more(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=False)
     assert "FilesError: files must be writable" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    try_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        try_folder(tmp_path / "nowhere")
+
+
+def test_a_folder_on_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        fill(disk)
+        with pytest.raises(OSError, match="No space left on device"):
+            try_folder(disk)
+        assert [path.name for path in disk.iterdir()] == ["filler"]

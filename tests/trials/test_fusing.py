@@ -66,14 +66,14 @@ def test_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("bf16", "expected"), [(0.5, "bf16"), (0.97, "fp32"), (2.0, "fp32")])
 def test_bf16_where_it_saves_a_twentieth(monkeypatch: pytest.MonkeyPatch, bf16: float, expected: str) -> None:
-    monkeypatch.setattr("trials.precision._has_amx", lambda: True)
+    monkeypatch.setattr("trials.precision.has_amx", lambda: True)
     know(1, 1.0)
     know(1, bf16, "bf16")
     assert choose_precision(TINY, RECIPE) == expected
 
 
 def test_without_amx_it_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trials.precision._has_amx", lambda: False)
+    monkeypatch.setattr("trials.precision.has_amx", lambda: False)
     know(1, 1.0)
     know(1, 0.1, "bf16")
     assert choose_precision(TINY, RECIPE) == "fp32"

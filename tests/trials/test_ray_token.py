@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trials.ray_token import TokenError, mend_token_file, token_path
+from trials.ray_token import TokenError, mend_token_file, read_token, token_path
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o606, 0o755, 0o600, 0o400])
@@ -57,3 +57,17 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert token_path() == Path("/home/someone/.ray/auth_token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/token")
     assert token_path() == Path("/run/token")
+
+
+def test_a_token_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    path.chmod(0o644)
+    assert read_token(path) == ("secret", 0o644)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_what_is_no_token_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "nowhere", tmp_path, tmp_path / "pipe", Path("a\0b")):
+        assert read_token(path) == ("", None)

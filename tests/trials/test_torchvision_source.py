@@ -17,7 +17,7 @@ from tests.trials.test_image_cache import picture, write_folder
 from trials import DataError, DataSettings
 from trials.dataset import load_dataset
 from trials.image_cache import DecodedImages, open_images
-from trials.torchvision_source import PARTS
+from trials.torchvision_source import PARTS, is_downloaded
 
 
 def colours(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -101,6 +101,8 @@ def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         savemat(file, {"X": images[part].transpose(2, 3, 1, 0), "y": digits})
         files[split] = ["no address", file.name, md5(file)]
     monkeypatch.setattr(datasets.SVHN, "split_list", files)
+    assert is_downloaded("SVHN", str(tmp_path))
+    assert not is_downloaded("SVHN", str(tmp_path / "elsewhere"))
     decoded = opened("SVHN", tmp_path)
     assert np.array_equal(decoded.images, images)
     assert (decoded.classes, decoded.labels[:3].tolist()) == (("0", "1"), [1, 0, 1])
