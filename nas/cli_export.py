@@ -70,7 +70,8 @@ def export(  # noqa: PLR0913, PLR0917
             typer.echo(f"wrote {target} and {target.with_suffix('.safetensors')}")
         if made:
             write_atomically(made)
-            typer.echo(f"wrote {', '.join(map(str, made))}, which give what torch gives")
+            checked = ", which were checked to give what torch gives" if files.keys() - {"card"} else ""
+            typer.echo(f"wrote {', '.join(map(str, made))}{checked}")
         if target is not None:
             typer.echo(f"next: nas verify {target}")
 
