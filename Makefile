@@ -43,8 +43,7 @@ check: setup
 
 # The documents as a site in site/: open site/index.html. A broken link or anchor ends it.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "wrote site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 setup: .venv/installed
 

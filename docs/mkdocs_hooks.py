@@ -23,6 +23,8 @@ LINK = re.compile(r"(?<=\]\()\.\./([\w./-]+)")  # to a file of the project that 
 
 def to_mathml(tex: str, *, block: bool = False) -> str:
     """MathML of an equation; raises ValueError for TeX that is none."""
+    if tex.count("{") != tex.count("}"):  # the converter closes what is left open
+        raise ValueError(f"an equation must close its braces, but {tex!r} does not")
     try:
         made = convert(tex, display="block" if block else "inline")
         fromstring(made)
@@ -74,5 +76,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to files of the project lead to their copies."""
-    return LINK.sub(r"project/\1", markdown)
+    """Links to files of the project lead to their copies; in tables a number stays with its spread."""
+    lines = [line.replace(" ± ", "\u00a0±\u00a0") if line.startswith("|") else line for line in markdown.split("\n")]
+    return LINK.sub(r"project/\1", "\n".join(lines))
