@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all bench bench-long check setup chromium postgresql schema
+.PHONY: demo test test-all bench bench-long check setup docs chromium postgresql schema
 
 demo: setup
 	$(BIN)/nas search examples/quickstart.yaml
@@ -40,6 +40,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documents as a site in site/: open site/index.html. A broken link or anchor ends it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 setup: .venv/installed
 
