@@ -9,6 +9,7 @@ import typer
 from ruamel.yaml import YAML
 
 from nas.cli import app
+from nas.export_format import ExportedNetwork
 from nas.spec import Spec, parse_spec
 from tests.conftest import SMALL, run_nas
 from tests.documents import DOCUMENTS, EXAMPLE, ROOT, anchors, arguments_of, blocks, links, nas_commands, without_fences
@@ -86,6 +87,12 @@ def test_specs_are_such(path: Path) -> None:
         data = YAML(typ="safe").load(block.text) if block.language == "yaml" else None
         if isinstance(data, dict) and set(data) <= set(Spec.model_fields):
             parse_spec(SMALL | data, origin=f"{path.name}: {block.text}")
+
+
+def test_every_key_of_an_export_is_documented() -> None:
+    document = (ROOT / "docs" / "export.md").read_text()
+    for key, field in ExportedNetwork.model_fields.items():
+        assert f"\n| `{key}` | {field.description} |\n" in document, f"docs/export.md must explain {key}"
 
 
 @pytest.mark.parametrize(("command", "output"), EXACT)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
@@ -46,7 +47,7 @@ def run(shown: Shown, folder: Path) -> str:
 
 
 def interrupted(shown: Shown, folder: Path) -> str:
-    """Of a command that runs until Ctrl-C, which it gets once it has printed a line."""
+    """Of a server that runs until Ctrl-C, which it gets once the address that it prints was opened."""
     (arguments,) = arguments_of(shown.command)
     running = subprocess.Popen(
         [NAS, *arguments],
@@ -57,9 +58,14 @@ def interrupted(shown: Shown, folder: Path) -> str:
         preexec_fn=heed_interrupts,  # noqa: PLW1509 the tests run no threads here
     )
     assert running.stdout is not None
-    first = running.stdout.readline()
-    running.send_signal(signal.SIGINT)
-    rest, _ = running.communicate(timeout=60)
+    try:
+        first = running.stdout.readline()
+        browser = build_opener(HTTPCookieProcessor())  # the token becomes a cookie
+        with browser.open(first.split()[0], timeout=60) as page:
+            assert page.status == 200
+    finally:
+        running.send_signal(signal.SIGINT)
+        rest, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     return f"{first}{INTERRUPT}\n{rest}"
 
