@@ -110,6 +110,7 @@ def _read_front(store: Store, name: str) -> Front:
     trials = [trial for trial in store.trials(name) if trial["job_id"] in job_ids or trial.get("role") in others]
     done = [trial for trial in trials if not trial.keys() & {"failure", "pruned"}]
     results = store.figures(trial["job_id"] for trial in done)
+    done = [trial for trial in done if trial["job_id"] in results]  # not those whose results were removed
     networks = [
         _with_routed_test(store, network) if network.stages else network
         for network in _score_networks(done, results, seeds, fresh)

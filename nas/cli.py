@@ -207,10 +207,10 @@ def dashboard(
         server, door = make_dashboard(store, port, token=token, host=host, names=tuple(allow_host or ()))
         with server:
             shown = token if fresh else "..., the token that you gave"
-            typer.echo(f"{door.address}?token={shown} (Ctrl-C ends it)")
-            if warning := exposed(door):
-                typer.echo(warning)
             try:
+                typer.echo(f"{door.address}?token={shown} (Ctrl-C ends it)")
+                if warning := exposed(door):
+                    typer.echo(warning)
                 server.serve_forever()
             except KeyboardInterrupt:
                 typer.echo("stopped")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nas import options
 from nas.spec import DEFAULT_STORAGE, parse_spec, read_spec
+from search_spaces import NasError
 
 NewName = Annotated[str | None, typer.Option("--name", help="In place of the spec's.")]
 Priority = Annotated[
@@ -30,16 +31,18 @@ def submit(
 
     checked = read_spec(spec)
     if name is not None:
-        checked = parse_spec({**checked.model_dump(mode="json"), "name": name}, origin="--name")
+        own = {"storage": checked.storage, "name": name}  # what is dumped of the URL has no password
+        checked = parse_spec({**checked.model_dump(mode="json"), **own}, origin="--name")
     submitted = put(checked, folder=os.getcwd(), allow_code=allow_code, priority=priority)
     entry, where = submitted.entry, options.storage_flag(checked.storage)
+    there = f"{entry.name} is there already, and {entry.state}, with priority {entry.priority}"
     if submitted.new:
         typer.echo(f"submitted {entry.name}; a worker runs it: nas worker{where}")
         typer.echo(f"next: nas status {entry.name}{where}")
     elif entry.state in ("stopped", "failed"):
-        typer.echo(f"{entry.name} is there already, and {entry.state}; go on with: nas resume {entry.name}{where}")
+        typer.echo(f"{there}; go on with: nas resume {entry.name}{where}")
     else:
-        typer.echo(f"{entry.name} is there already, and {entry.state}; see nas status {entry.name}{where}")
+        typer.echo(f"{there}; see nas status {entry.name}{where}")
 
 
 def worker(
@@ -65,7 +68,7 @@ def worker(
             say(f"worker, {this_process()}: takes searches of {queue.shown} (Ctrl-C ends it)")
             Worker(queue, absolute_storage(storage), say, poll=poll, allow_code=allow_code).run(once=once)
     except KeyboardInterrupt:
-        say("stopped; a search that ran is back in the queue")
+        say("stopped")
         raise typer.Exit(130) from None
 
 
@@ -80,17 +83,19 @@ def status(
     from trials.leases import Watch
     from trials.queue import Queue
 
+    if watch and as_json:
+        raise NasError("only one of --watch and --json may be asked for, but both are; leave one out")
     with Queue(storage) as queue:
-        if watch and not as_json:
+        if watch:
             try:
                 watch_status(Console(), storage, queue, name)
             except KeyboardInterrupt:
                 raise typer.Exit(130) from None
             return
-        found = [read_status(storage, queue, name, Watch())] if name else read_statuses(queue, Watch())
+        found = [read_status(storage, queue, name, Watch())] if name is not None else read_statuses(queue, Watch())
     if as_json:
         listing = [one.to_json() for one in found]
-        typer.echo(json.dumps(listing[0] if name else listing, indent=2))
+        typer.echo(json.dumps(listing if name is None else listing[0], indent=2))
         return
     for one in found:
         print_status(Console(), one)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC
 
 from search_spaces import NasError
-from trials.leases import Watch
+from trials.heartbeat import Heartbeat
+from trials.leases import Watch, lost
 from trials.queue import Queue
 from trials.queue_entry import Entry
 from trials.queue_schema import State
@@ -58,13 +59,13 @@ def resume(queue: Queue, name: str) -> None:
         queue.free(entry.lease, f"its driver, {entry.lease.holder}, has died")
     state = queue.put_back(name) or entry.state
     why = {
-        "queued": "it is queued already; the next free worker takes it",
-        "running": "it is running",
-        "stopping": "it is about to stop; wait for it",
-        "finished": f"it is finished; see nas front {name}",
+        "queued": "the next free worker takes it",
+        "running": "nothing is to be done",
+        "stopping": "wait until it has stopped",
+        "finished": f"see nas front {name}",
     }
     if state in why:
-        raise ControlError(f"only a stopped or failed search can be resumed, but {name!r} is {state}: {why[state]}")
+        raise ControlError(f"only a stopped or failed search can be resumed, but {name!r} is {state}; {why[state]}")
 
 
 def check_deletable(entry: Entry) -> None:
@@ -89,12 +90,13 @@ def delete(url: str, queue: Queue, name: str) -> int:
         check_deletable(find_entry(queue, name))
         raise ControlError(f"{name!r} must not be in use, but another process took it just now; try again")
     try:
-        with Store(url, create=True) as store:
+        with Heartbeat(queue, taken.lease), Store(url, create=True) as store:
             removed = remove_search(store, name)
     except BaseException:
         queue.end(name, taken.lease.token, "failed", "it is deleted in part; nas delete removes the rest")
         raise
-    queue.remove(name, taken.lease.token)
+    if not queue.remove(name, taken.lease.token):
+        raise lost(name)
     return removed
 
 

@@ -1,5 +1,6 @@
 """Holding a search while it runs: nobody else runs it, everybody sees how it goes, and how it ended."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +131,7 @@ def _take(queue: Queue, spec: Spec, say: Callable[[str], None]) -> tuple[Entry |
     while True:
         before = queue.find(spec.name)
         if before is None:
-            queue.enter(entry_for(spec, by_hand=True))
+            queue.enter(entry_for(spec, by_hand=True, folder=os.getcwd()))
         check_same_spec(spec, before)
         if before is None or before.lease is None:
             taken = queue.take(spec.name)

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from nas.spec import DEFAULT_STORAGE, STORAGE_VARIABLE
-from trials.urls import hide_passwords
+from trials.urls import drop_passwords
 
 
 def storage_flag(storage: str) -> str:
     """What the next command must be told to find the same database."""
     default = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
-    return "" if storage == default else f" --storage {shlex.quote(hide_passwords(storage))}"
+    return "" if storage == default else f" --storage {shlex.quote(drop_passwords(storage))}"
 
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file; docs/spec.md explains every key.")]

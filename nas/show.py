@@ -92,7 +92,10 @@ def print_front(console: Console, front: Front) -> None:
     left = [network for network in front.networks if network.id not in {one.id for one in base}]
     for network in (*base, *(left if front.compares else front.front)):
         winner = front.winner is not None and network.id == front.winner.id
-        mark = "winner" if winner else "" if network.feasible else "over" if front.compares else "over budget"
+        if winner:
+            mark = "winner" if front.complete else "leads"
+        else:
+            mark = "" if network.feasible else "over" if front.compares else "over budget"
         if front.compares and not mark and network.id in on_front:
             mark = "front"
         table.add_row(*_row(front, network), mark, style="bold" if winner else "" if network.feasible else "dim")
@@ -162,13 +165,13 @@ def _print_verdict(console: Console, front: Front) -> None:
         return
     seeds = len(front.winner.final.by_seed)
     base_wins = front.base is not None and front.winner.id == front.base.id
-    if base_wins:
+    if base_wins and front.complete:
         console.print("no candidate beats the base on validation: the base itself is the winner")
     for label, network in (("winner", front.winner), ("base", None if base_wins else front.base)):
         if network is not None and network.test is not None:
             console.print(
                 f"test accuracy of the {label}, {network.resolution} px: {score_text(network.test)} "
-                f"({seeds} seeds, {network.test.images:,} images)",
+                f"({seeds} seed{'s' * (seeds > 1)}, {network.test.images:,} images)",
                 highlight=False,
             )
 

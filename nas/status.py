@@ -74,6 +74,7 @@ class Status:
             "holder": None if holder is None else {"host": holder.host, "pid": holder.pid},
             "silent": self.is_silent,
             "cause": entry.cause,
+            "folder": entry.folder,
             "next": self.following,
             **{key: None if at is None else at.replace(tzinfo=UTC).isoformat() for key, at in times.items()},
             **({} if self.front is None else {"front": self.front.to_json()}),
@@ -126,6 +127,8 @@ def print_status(console: Console, status: Status) -> None:
         lines.append(f"  submitted {_shown(entry.submitted_at)}, priority {entry.priority}")
     if entry.cause:
         lines.append(f"  last fault: {entry.cause}")
+    if entry.folder:
+        lines.append(f"  paths are those of {entry.folder}")
     lines.append(f"  next: {status.following}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -32,7 +32,7 @@ def check_plan(spec: Spec, *, allow_code: bool) -> None:
 
 
 def submit(spec: Spec, *, folder: str, allow_code: bool = False, priority: int | None = None) -> Submitted:
-    """Queue a search; one that is there already takes the priority, and what may change of its spec.
+    """Queue a search; one that is there already takes the priority, the folder, and what may change of its spec.
 
     `folder` is where relative paths of the spec are looked up. Raises SearchError where the name is that of another
     search, and what the plan raises; nothing is written then.
@@ -44,9 +44,15 @@ def submit(spec: Spec, *, folder: str, allow_code: bool = False, priority: int |
             known = next((one for one in queue.entries() if one.name == spec.name), None)
             check_same_spec(spec, known)
             if known is not None and known.number:
-                wanted = known.priority if priority is None else priority
-                queue.change(spec.name, spec=entry.spec, priority=wanted)
-                return Submitted(entry=replace(known, spec=entry.spec, priority=wanted), new=False)
+                changed = replace(
+                    known,
+                    spec=entry.spec,
+                    priority=known.priority if priority is None else priority,
+                    folder=folder,
+                    needs_code=entry.needs_code,
+                )
+                queue.change(changed)
+                return Submitted(entry=changed, new=False)
             finished = known is not None and known.state == "finished"  # begun before there was a queue
             if queue.enter(replace(entry, state="finished" if finished else "queued")):
                 return Submitted(entry=queue.find(spec.name) or entry, new=not finished)

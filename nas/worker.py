@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from trials.database import StoreError, sqlite_path
@@ -84,24 +83,39 @@ class Worker:
     def _run(self, taken: Entry) -> None:
         assert taken.lease is not None, "a search that was taken has a lease"
         name, token = taken.name, taken.lease.token
-        self._say(f"{name}: running" + (f", try {taken.attempts} without a new result" if taken.attempts > 1 else ""))
-        child = self._start(taken)
+        child: subprocess.Popen[str] | None = None
         try:
+            self._say(f"{name}: running" + (f", try {taken.attempts} without a new result" * (taken.attempts > 1)))
+            child = self._start(taken)
             code = self._wait(child)
+        except OSError as error:  # of its start: there is no memory, or no process more
+            self._rest(name)
+            why = f"its driver could not be started: {error.strerror}"
+            self._patiently(lambda: self._queue.end(name, token, "again", why, [why]))
+            self._say(f"{name}: {why}")
+            return
         except KeyboardInterrupt:
-            _end(child)
+            if child is not None:
+                _end(child)
             self._patiently(lambda: self._queue.end(name, token, "interrupted"))
+            after = self._patiently(lambda: self._queue.find(name))
+            self._say(f"{name}: {after.state}" if after else f"{name} is queued again when the database answers")
             raise
         if code == os.EX_UNAVAILABLE:
             self._refused.add(name)
         elif code not in (0, 2, 130):  # 130: somebody stopped it
-            self._rests[name] = time.monotonic() + RESTS * self._poll
+            self._rest(name)
         cause = f"its driver on {this_process().host} was killed by {signal.Signals(-code).name}" if code < 0 else ""
         cause = cause or f"its driver on {this_process().host} ended with status {code}"
         self._patiently(lambda: self._queue.end(name, token, "again", cause, [cause]))  # nothing where it ended well
         after = self._patiently(lambda: self._queue.find(name))
         if after is not None:
-            self._say(f"{name}: {after.state}" + (f": {after.cause}" if after.cause else ""))
+            new = after.cause and after.cause != taken.cause  # an older fault is not why it ended now
+            self._say(f"{name}: {after.state}" + (f": {after.cause}" if new else ""))
+
+    def _rest(self, name: str) -> None:
+        """Leave a search to others for a while."""
+        self._rests[name] = time.monotonic() + RESTS * self._poll
 
     def _start(self, taken: Entry) -> subprocess.Popen[str]:
         assert taken.lease is not None, "a search that was taken has a lease"
@@ -114,7 +128,7 @@ class Worker:
         }
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "nas.drive"],  # -P: nothing is imported from the folder
-            cwd=taken.folder if Path(taken.folder or ".").is_dir() else None,
+            cwd=self._folder(taken),
             stdin=subprocess.PIPE,  # not arguments: anyone on the machine reads those
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C comes to this process, which ends the driver
@@ -127,6 +141,14 @@ class Worker:
         except OSError:  # it has died: seen by who waits for it
             pass
         return child
+
+    def _folder(self, taken: Entry) -> str | None:
+        """Where relative paths of the spec are looked up; None is this process's own folder."""
+        if taken.folder and os.path.isdir(taken.folder) and os.access(taken.folder, os.X_OK):
+            return taken.folder
+        if taken.folder:
+            self._say(f"{taken.name}: its folder {taken.folder} cannot be used here: paths are those of {os.getcwd()}")
+        return None
 
     def _wait(self, child: subprocess.Popen[str]) -> int:
         while True:

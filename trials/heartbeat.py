@@ -11,6 +11,7 @@ from trials.leases import BEATS, Sight
 from trials.queue import Queue
 from trials.queue_log import KEPT_LINES
 
+LONGEST_PAUSE = 3.0  # seconds between two beats, however long the lease: a search hears of nas stop by them
 Call = Literal["lost", "stop"]
 
 
@@ -69,7 +70,7 @@ class Heartbeat:
             self._armed = False
 
     def _run(self) -> None:
-        while self.call != "lost" and not self._over.wait(self._lease.lease_seconds / BEATS):
+        while self.call != "lost" and not self._over.wait(min(self._lease.lease_seconds / BEATS, LONGEST_PAUSE)):
             self._beat()
 
     def _beat(self) -> None:

@@ -24,14 +24,15 @@ from trials.database import (
     wait_for,
     wait_seconds,
 )
-from trials.leases import Holder, Sight, lease_seconds, this_process
+from trials.leases import Sight, this_process
 from trials.migrate import open_engine, schema_lock, upgrade
-from trials.queue_entry import Entry, entry_of, state_of
+from trials.queue_entry import Entry, entry_of, holder_values, state_of
 from trials.queue_log import clean_line, keep_lines, read_lines
 from trials.queue_schema import QueueRow, State, utc_now
 from trials.schema import SearchRow
 
 TRIES = 3  # in a row without a new result, after which a search counts as one that kills its driver
+INTERRUPTED_SECONDS = 5.0  # for the database, of somebody who wants to end
 Ending = Literal["finished", "failed", "again", "elsewhere", "interrupted"]
 _Plain = dict[str, Any] | None
 
@@ -112,10 +113,11 @@ class Queue:
             raise
         return True
 
-    def change(self, name: str, *, spec: dict[str, Any], priority: int) -> None:
-        """Give a search another priority, and what may change of its spec."""
+    def change(self, entry: Entry) -> None:
+        """Give the search of this name another priority, folder, and what may change of its spec."""
+        values = {key: getattr(entry, key) for key in ("spec", "priority", "folder", "needs_code")}
         with self._session() as session:
-            session.execute(update(QueueRow).where(QueueRow.name == name).values(spec=spec, priority=priority))
+            session.execute(update(QueueRow).where(QueueRow.name == entry.name).values(values))
 
     def claim(self, *, skip: Collection[str] = (), code: bool = False) -> Entry | None:
         """Take the first in line, for this process; None where there is none.
@@ -147,7 +149,7 @@ class Queue:
             QueueRow.attempts: QueueRow.attempts + 1,
             QueueRow.started_at: utc_now(),
             QueueRow.ended_at: None,
-            **_holder_values(this_process()),
+            **holder_values(this_process()),
         }
         statement = update(QueueRow).where(*conditions).values(taken).returning(QueueRow.number)
         with self._session() as session:
@@ -158,7 +160,7 @@ class Queue:
         """Make this process the holder in the place of the one that took the search for it; None where it is lost."""
         with self._session() as session:
             mine = QueueRow.name == name, QueueRow.token == token
-            session.execute(update(QueueRow).where(*mine).values(_holder_values(this_process())))
+            session.execute(update(QueueRow).where(*mine).values(holder_values(this_process())))
             row = session.scalar(select(QueueRow).where(*mine))
             return None if row is None else entry_of(row)
 
@@ -182,7 +184,8 @@ class Queue:
     def end(self, name: str, token: str, how: Ending, cause: str = "", lines: Sequence[str] = ()) -> State | None:
         """End the run and give the lease back; the state then, or None where the lease was lost.
 
-        A search that ends to be run again goes back to the queue, unless it was run by hand, or has had its tries.
+        A search that ends to be run again goes back to the queue, unless it was run by hand, or has had its tries. An
+        interrupt does not wait long for a database that is gone: whoever looks then sees that the holder has died.
         """
 
         def transact() -> State | None:
@@ -190,7 +193,8 @@ class Queue:
                 row = _lock(session, name, token)
                 return None if row is None else _end(session, row, how, cause, lines)
 
-        return wait_for(transact, self._wait_seconds, lambda line: None)
+        seconds = min(self._wait_seconds, INTERRUPTED_SECONDS) if how == "interrupted" else self._wait_seconds
+        return wait_for(transact, seconds, lambda line: None)
 
     def free(self, lease: Sight, cause: str) -> State | None:
         """End the run of a holder that is dead; None where the lease is not what was seen."""
@@ -207,9 +211,10 @@ class Queue:
             if row is not None and before is None:
                 _remove(session, row)
             elif row is not None:
+                stopped = row.state == "stopping"  # by somebody meanwhile
                 for key in ("state", "by_hand", "attempts", "started_at", "ended_at"):
                     setattr(row, key, getattr(before, key))
-                row.token = ""
+                row.token, row.state = "", "stopped" if stopped else row.state
 
     def ask_to_stop(self, name: str) -> State | None:
         """Have a running search end, and take a waiting one out of the line; its state then, None if unknown."""
@@ -248,17 +253,6 @@ class Queue:
 
 
 _ENTERED = ("name", "spec", "state", "folder", "needs_code", "by_hand", "priority")
-
-
-def _holder_values(holder: Holder) -> dict[Any, Any]:
-    return {
-        QueueRow.host: holder.host,
-        QueueRow.machine: holder.machine,
-        QueueRow.pid: holder.pid,
-        QueueRow.process_start: holder.process_start,
-        QueueRow.lease_seconds: lease_seconds(),
-        QueueRow.beat: QueueRow.beat + 1,
-    }
 
 
 def _lock(session: Session, name: str, token: str | None = None) -> QueueRow | None:

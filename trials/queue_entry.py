@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from trials.leases import Holder, Sight
+from trials.leases import Holder, Sight, lease_seconds
 from trials.queue_schema import QueueRow, State
 
 
@@ -61,3 +61,15 @@ def state_of(row: QueueRow) -> State:
     """The row's state, typed."""
     state: State = row.state  # type: ignore[assignment]
     return state
+
+
+def holder_values(holder: Holder) -> dict[Any, Any]:
+    """The columns of who holds a search, which has beaten once more."""
+    return {
+        QueueRow.host: holder.host,
+        QueueRow.machine: holder.machine,
+        QueueRow.pid: holder.pid,
+        QueueRow.process_start: holder.process_start,
+        QueueRow.lease_seconds: lease_seconds(),
+        QueueRow.beat: QueueRow.beat + 1,
+    }

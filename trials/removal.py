@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, false, select, text, update
 from sqlalchemy.orm import Session
 
 from search_spaces import content_id
@@ -15,34 +15,57 @@ from trials.job import NUMBERS_VERSION
 from trials.schema import FigureRow, JobRow, SearchRow
 from trials.store import Store
 
+_T = TypeVar("_T")
+GOING = "removing"  # in a search's data: ids of jobs and start weights whose files are to go
+
 
 def remove_search(store: Store, name: str) -> int:
     """Remove a search from the store; how many files went with it. One that was never begun has nothing there.
 
-    Files go first, then results, the study and the search's row: where it is killed between two, it can be called
-    again. Whoever calls it sees to it that nobody runs the search meanwhile.
+    Its results go first, while no other search can begin: one that begins later makes them anew. Then files that nobody
+    has come to need meanwhile, the study, the search's row. Where it is killed between two, it can be called again: the
+    row says what is to go. Whoever calls it sees to it that nobody runs the search meanwhile.
     """
     engine = store.engines[0]
     with clear_errors(store.shown):
-        with Session(engine) as session:
+        with Session(engine) as session, session.begin():
+            _keep_others_out(session)
             row = session.get(SearchRow, name)
             if row is None:
                 return 0
-            others = session.scalars(select(SearchRow).where(SearchRow.name != name))
-            needed = {id_ for other in others for id_ in _roots(other)}
-            gone, starts = _gone(session, set(_roots(row)) - needed)
-        files = [path for path in list_files(store.checkpoints, "", "") if _owner(path) in gone | starts]
-        for path in files:
-            remove_file(path)
-        with Session(engine) as session, session.begin():
+            gone, starts = _gone(session, set(_roots(row)) - _needed(session, name))
+            going = gone | starts | set(row.data.get(GOING, ()))
             for some in _some(sorted(gone), 500):  # a statement takes a limited number of values
                 session.execute(delete(FigureRow).where(FigureRow.id.in_(some)))
                 session.execute(delete(JobRow).where(JobRow.id.in_(some)))
+            row.data = {**row.data, GOING: sorted(going)}
+        files = [path for path in list_files(store.checkpoints, "", "") if _owner(path) in going]
+        for some_files in _some(files, 50):
+            with Session(engine) as session:
+                needed = _needed(session, name)
+                kept = set(session.scalars(select(JobRow.id).where(JobRow.id.in_(map(_owner, some_files)))))
+            for path in some_files:
+                if _owner(path) not in needed | kept:
+                    remove_file(path)
         with suppress(KeyError):  # killed before it made its study, or while it was removed
             store.optuna_storage.delete_study(store.optuna_storage.get_study_id_from_name(name))
         with Session(engine) as session, session.begin():
             session.execute(delete(SearchRow).where(SearchRow.name == name))
     return len(files)
+
+
+def _keep_others_out(session: Session) -> None:
+    """Until the transaction ends no search begins or grows."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE nas_searches IN SHARE ROW EXCLUSIVE MODE"))
+    else:  # whoever writes is alone
+        session.execute(update(SearchRow).where(false()).values(name=SearchRow.name))
+
+
+def _needed(session: Session, name: str) -> set[str]:
+    """What other searches are made of."""
+    others = session.scalars(select(SearchRow).where(SearchRow.name != name))
+    return {id_ for other in others for id_ in _roots(other)}
 
 
 def _roots(row: SearchRow) -> Iterator[str]:
@@ -82,5 +105,5 @@ def _owner(path: Path) -> str:
     return name if name.startswith("start-") else name.partition("-")[0]
 
 
-def _some(values: list[str], size: int) -> Iterable[list[str]]:
+def _some(values: list[_T], size: int) -> Iterable[list[_T]]:
     return (values[first : first + size] for first in range(0, len(values), size))

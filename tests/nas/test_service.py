@@ -122,7 +122,10 @@ def test_submit_refuses_what_cannot_be_run(tmp_path: Path) -> None:
     write_spec(tmp_path)
     assert "submitted small" in run_nas(tmp_path, "submit", "small.yaml").stdout
     again = run_nas(tmp_path, "submit", "small.yaml", "--priority", "7")
-    assert (again.returncode, again.stdout) == (0, "small is there already, and queued; see nas status small\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        "small is there already, and queued, with priority 7; see nas status small\n",
+    )
     assert rows(tmp_path, "SELECT priority, folder FROM nas_queue") == [(7, str(tmp_path))]
     write_spec(tmp_path, train={"epochs": 2})
     for command in ("submit", "search"):
@@ -173,6 +176,21 @@ def test_no_database(arguments: list[str], message: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_search_begun_by_hand_goes_on_in_the_queue(tmp_path: Path) -> None:
+    """Its folder is that in which it was begun; where that is gone, the worker's, which is said."""
+    write_spec(tmp_path, methods=[], train={"preset": "fast", "epochs": 1, "seeds": 1, "confirm": 0})
+    assert run_nas(tmp_path, "search", "small.yaml", "--local").returncode == 0
+    execute = sqlite3.connect(tmp_path / "nas.db", isolation_level=None).execute
+    assert execute("SELECT folder FROM nas_queue").fetchall() == [(str(tmp_path),)]
+    for folder, said in (("", False), (str(tmp_path), False), (str(tmp_path / "gone"), True)):
+        execute("UPDATE nas_queue SET state = 'stopped', folder = ?", (folder,))
+        assert run_nas(tmp_path, "resume", "small").returncode == 0
+        done = run_nas(tmp_path, "worker", "--once")
+        assert done.returncode == 0, done.stderr
+        assert "small: finished" in done.stderr
+        assert ("cannot be used here: paths are those of" in done.stderr) == said
+
+
 @pytest.mark.parametrize("command", ["status", "stop", "resume", "delete", "logs"])
 def test_unknown_search(command: str, finished_search: Path) -> None:
     done = run_nas(finished_search, command, "unknown")
@@ -218,7 +236,7 @@ def test_interrupted_worker_puts_its_search_back(tmp_path: Path) -> None:
         wait_until(lambda: busy_workers(process.pid), process)
         begun = family(process.pid).keys()
         process.send_signal(signal.SIGTERM)
-        assert "stopped; a search that ran is back in the queue" in ended(process, 60)
+        assert "small: queued\nstopped" in ended(process, 60)
         assert process.returncode == 130
         wait_until(lambda: all(map(gone, begun)), seconds=30)
     assert rows(tmp_path, "SELECT state, attempts, token FROM nas_queue") == [("queued", 0, "")]

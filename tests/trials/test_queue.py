@@ -49,11 +49,12 @@ def test_first_in_line(queue: Queue) -> None:
         assert queue.enter(replace(ENTRY, name=name, priority=priority))
     assert not queue.enter(replace(ENTRY, name="low", priority=9)), "a name stands once"
     assert [entry.name for entry in queue.entries()] == ["high", "first", "second", "low"]
-    queue.change("second", spec={"x": 2}, priority=8)
+    queue.change(replace(ENTRY, name="second", spec={"x": 2}, priority=8, folder="/there"))
     taken = [queue.claim() for _ in range(5)]
     assert [entry and entry.name for entry in taken] == ["second", "high", "first", "low", None]
     assert taken[0] is not None
     assert (taken[0].spec, taken[0].state, taken[0].attempts) == ({"x": 2}, "running", 1)
+    assert taken[0].folder == "/there"
     assert taken[0].holder is not None
     assert taken[0].holder.pid == os.getpid()
 
@@ -186,6 +187,12 @@ def test_taken_and_given_back_as_it_was(queue: Queue) -> None:
     after = queue.find("a")
     assert after is not None
     assert replace(after, lease=None) == before
+    again = queue.take("a")
+    assert again is not None
+    assert again.lease is not None
+    assert queue.ask_to_stop("a") == "stopping"
+    queue.undo("a", again.lease.token, before)
+    assert state(queue) == "stopped", "what somebody asked for stands"
     queue.enter(replace(ENTRY, name="new", state="stopped"))
     new = queue.take("new")
     assert new is not None

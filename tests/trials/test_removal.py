@@ -8,6 +8,7 @@ import pytest
 
 from tests.trials.test_job import make_job
 from tests.trials.test_store import RESULT, SEARCH, record
+from trials.files import list_files
 from trials.removal import remove_search, training_id
 from trials.route_job import RouteJob
 from trials.store import Store
@@ -61,3 +62,45 @@ def test_only_what_is_its_own_goes(store: Store) -> None:
     assert store.trials("a") == []
     assert remove_search(store, "a") == 0
     assert store.begin(replace(SEARCH, job_ids=["new"]), *objectives).job_ids == ["new"]
+
+
+def test_what_began_meanwhile_keeps_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of the same trainings begins between the look at the database and the removal of files."""
+    objectives = ["maximize", "minimize"], ["validation accuracy", "macs"]
+    store.begin(replace(SEARCH, job_ids=[OWN.id, SHARED.id]), *objectives)
+    store.record_results([(OWN, RESULT), (SHARED, RESULT)])
+    files = [store.checkpoints / f"{job.id}.safetensors" for job in (OWN, SHARED)]
+    for path in files:
+        path.write_bytes(b"weights")
+
+    def begin_another(folder: Path, *rest: str) -> list[Path]:
+        assert store.results([OWN.id]) == {}, "it makes its results anew"
+        store.begin(replace(SEARCH, name="b", job_ids=[OWN.id]), *objectives)
+        store.record_results([(OWN, RESULT)])
+        return list_files(folder, *rest)
+
+    monkeypatch.setattr("trials.removal.list_files", begin_another)
+    remove_search(store, "a")
+    assert store.results([OWN.id, SHARED.id]).keys() == {OWN.id}
+    assert [path.exists() for path in files] == [True, False]
+    assert store.search_names() == ["b"]
+
+
+def test_removal_that_was_killed_is_made_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.begin(replace(SEARCH, job_ids=[OWN.id]), ["maximize", "minimize"], ["validation accuracy", "macs"])
+    scores = OWN.scores_on("validation", "cd")
+    store.record_results([(OWN, RESULT), (scores, RESULT)])
+    path = store.checkpoints / f"{scores.id}.scores"  # known by its result alone
+    path.write_bytes(b"scores")
+    with monkeypatch.context() as patch:
+        patch.setattr("trials.removal.remove_file", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            remove_search(store, "a")
+    assert store.results([scores.id]) == {}
+    assert remove_search(store, "a") == 1
+    assert not path.exists()
+    assert store.search_names() == []
+
+
+def interrupt(_: Path) -> None:
+    raise KeyboardInterrupt
