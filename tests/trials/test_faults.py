@@ -135,19 +135,22 @@ def test_line_cut_inside_a_transaction_of_a_lease(server: Server, sent: str) -> 
 
 
 def test_full_disk_is_waited_for(tmp_path: Path) -> None:
+    """Until somebody who is told of it makes room."""
     said: list[str] = []
     with small_disk(tmp_path / "disk", 2048) as disk:
+
+        def make_room(line: str) -> None:
+            said.append(line)
+            (disk / "filler").unlink(missing_ok=True)
+
         url = f"sqlite:///{disk}/nas.db"
-        with Store(url, create=True, say=said.append) as store:
+        with Store(url, create=True, say=make_room) as store:
             begin(store)
             jobs = [replace(make_job(), seed=seed) for seed in range(80)]
             store.record_results([(jobs[0], RESULT)])
-            filler = fill(disk)
-            space = threading.Timer(1.0, filler.unlink)
-            space.start()
+            assert fill(disk) == disk / "filler"
             store.record_results([(job, RESULT) for job in jobs])
             store.record_trial("a", record(), RESULT)
-            space.join()
         with Store(url) as store:
             assert len(store.results(job.id for job in jobs)) == len(jobs)
             assert len(store.trials("a")) == 1
