@@ -159,6 +159,7 @@ def test_storage_from_the_environment(finished_search: Path, tmp_path: Path, mon
     assert "small: base and front" in done.stdout
 
 
+@pytest.mark.slow
 def test_next_commands_name_another_storage(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, storage="sqlite:///other.db", train={"epochs": 1, "seeds": 1})
     done = run_nas(tmp_path, "search", str(spec), "--local")

@@ -137,6 +137,7 @@ def test_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> N
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_widths_that_groups_do_not_divide(tmp_path: Path) -> None:
     widths = ["64", *["100"] * 36]
     done = run_nas(tmp_path, "cost", "torchvision:resnext50_32x4d", "--widths", ",".join(widths))

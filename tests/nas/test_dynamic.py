@@ -109,6 +109,7 @@ def test_trials_stand_in_the_study(searched: Path, networks: list[dict[str, Any]
         ]
 
 
+@pytest.mark.slow
 def test_lost_scores_are_made_again(searched: Path, tmp_path: Path) -> None:
     """And what was found of them stays: the same thresholds, no trial twice."""
     shutil.copytree(searched, tmp_path / "copy")

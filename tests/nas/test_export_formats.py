@@ -180,6 +180,7 @@ def test_all_files_or_none(written: dict[str, Path], tmp_path: Path) -> None:
         assert "winner.json is exported already" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_in_all_formats(finished_search: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{finished_search}/nas.db"
     flags = ["--torch", "w.pt2", "--code", "w.py", "--card", "w.md"]

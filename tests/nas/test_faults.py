@@ -43,6 +43,7 @@ def local(folder: Path, lease: float, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["worker and driver", pytest.param("worker", marks=pytest.mark.slow)])
 def test_killed_worker_is_succeeded_by_another(finished_search: Path, tmp_path: Path, who: str) -> None:
     write_spec(tmp_path)
@@ -152,6 +153,7 @@ def test_search_that_kills_every_driver_is_given_up(tmp_path: Path) -> None:
     assert found["next"] == "nas resume small tries again what is missing"
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_is_told(tmp_path: Path) -> None:
     """It would fail again: the search ends without these trainings."""
     diverges = {"preset": "fast", "epochs": 2, "learning_rate": 1000, "momentum": 0.99}

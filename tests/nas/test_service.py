@@ -148,6 +148,7 @@ def make_model():
 """
 
 
+@pytest.mark.slow
 def test_code_of_ones_own_needs_two_consents(tmp_path: Path) -> None:
     (tmp_path / "own_net.py").write_text(OWN_MODULE)
     write_spec(tmp_path, base={"module": "own_net:make_model", "resolution": 14}, methods=[])

@@ -183,6 +183,7 @@ def cause(folder: Path) -> str:
     return told
 
 
+@pytest.mark.slow
 def test_jobs_of_a_killed_worker_are_run_again_to_the_same_bits(finished_search: Path, tmp_path: Path) -> None:
     write_spec(tmp_path)
     process = start(tmp_path)
@@ -240,6 +241,7 @@ def test_database_that_stays_locked_ends_the_search_in_one_line(
     check_as_if_nothing_had_happened(tmp_path, finished_search, stored(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_searches_at_once_in_one_database(tmp_path: Path) -> None:
     train = {"preset": "borji", "epochs": 1, "seeds": 1, "confirm": 0}
     specs = []

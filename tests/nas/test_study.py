@@ -141,6 +141,7 @@ def test_originals_without_solutions(small: Callable[..., Spec]) -> None:
         make_plan(small(**STUDY | {"methods": [method], "study": study}))
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path) -> None:
     study = {"resolutions": [10], "originals": 2, "solutions": 1, "filters": [4, 6], "kernels": [3], "pool": "never"}
     path = write_spec(tmp_path, **STUDY | {"study": study})

@@ -165,6 +165,7 @@ def test_a_training_that_diverges_is_one_line(exports: dict[str, Path], tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
+@pytest.mark.slow
 def test_the_command(exports: dict[str, Path], tmp_path: Path) -> None:
     source = str(exports["static"] / "winner.json")
     done = run_nas(tmp_path, "train", source, "--epochs", "1", "-o", "full.json")
