@@ -39,7 +39,7 @@ def remove_search(store: Store, name: str) -> int:
                 session.execute(delete(FigureRow).where(FigureRow.id.in_(some)))
                 session.execute(delete(JobRow).where(JobRow.id.in_(some)))
             row.data = {**row.data, GOING: sorted(going)}
-        files = [path for path in list_files(store.checkpoints, "", "") if _owner(path) in going]
+        files, removed = [path for path in list_files(store.checkpoints, "", "") if _owner(path) in going], 0
         for some_files in _some(files, 50):
             with Session(engine) as session:
                 needed = _needed(session, name)
@@ -47,11 +47,12 @@ def remove_search(store: Store, name: str) -> int:
             for path in some_files:
                 if _owner(path) not in needed | kept:
                     remove_file(path)
+                    removed += 1
         with suppress(KeyError):  # killed before it made its study, or while it was removed
             store.optuna_storage.delete_study(store.optuna_storage.get_study_id_from_name(name))
         with Session(engine) as session, session.begin():
             session.execute(delete(SearchRow).where(SearchRow.name == name))
-    return len(files)
+    return removed
 
 
 def _keep_others_out(session: Session) -> None:

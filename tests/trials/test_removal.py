@@ -80,7 +80,7 @@ def test_what_began_meanwhile_keeps_its_own(store: Store, monkeypatch: pytest.Mo
         return list_files(folder, *rest)
 
     monkeypatch.setattr("trials.removal.list_files", begin_another)
-    remove_search(store, "a")
+    assert remove_search(store, "a") == 1
     assert store.results([OWN.id, SHARED.id]).keys() == {OWN.id}
     assert [path.exists() for path in files] == [True, False]
     assert store.search_names() == ["b"]
